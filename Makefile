@@ -1,0 +1,60 @@
+# Two commands on a fresh machine with the Swift toolchain: `make run` and `make test`.
+
+# Flags of swift build and swift test, such as SWIFT_FLAGS='-j 2'.
+SWIFT_FLAGS ?=
+# Settings of the broker that `make run` starts, such as RUN_FLAGS='--log-level debug'.
+RUN_FLAGS ?=
+# Flags of pytest, such as PYTEST_FLAGS='-k will'.
+PYTEST_FLAGS ?=
+
+BIFROST := .build/release/bifrost
+SWIFT_FORMAT_PATHS := Package.swift Sources Tests
+
+# One step after the other: two builds at a time would wait for each other's lock.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-swift test-python lint format docs bench clean install-build \
+  install-test
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Install what is missing, build, and serve MQTT on 127.0.0.1:1883.
+	exec $(BIFROST) serve $(RUN_FLAGS)
+
+build: install-build ## Build .build/release/bifrost.
+	swift build --configuration release --product bifrost $(SWIFT_FLAGS)
+
+test: test-swift test-python ## Install what is missing and run every test.
+
+test-swift: install-build ## Run the tests in Swift (debug, where overflow and exclusivity trap).
+	swift test $(SWIFT_FLAGS)
+
+test-python: install-test build ## Run the tests of the binary with clients in Python.
+	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Interop
+	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Conformance
+
+lint: install-test ## Check format, imports, docs and the page of conformance.
+	swift-format lint --strict --parallel --recursive $(SWIFT_FORMAT_PATHS)
+	scripts/check-imports
+	scripts/check-sources
+	.venv/bin/python scripts/conformance --check
+
+format: ## Format the Swift sources in place.
+	swift-format format --in-place --parallel --recursive $(SWIFT_FORMAT_PATHS)
+
+docs: build install-test ## Write the pages that are made from the sources.
+	$(BIFROST) config --docs > docs/CONFIGURATION.md
+	.venv/bin/python scripts/conformance --write
+
+bench: build ## Measure the broker.
+	scripts/bench
+
+clean: ## Remove what was built and installed here.
+	rm -rf .build .venv
+
+install-build:
+	@scripts/install build
+
+install-test:
+	@scripts/install test

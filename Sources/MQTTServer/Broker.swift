@@ -1,0 +1,60 @@
+import Logging
+import Net
+import PubSub
+import Session
+import Store
+import Synchronization
+import Util
+
+/// What the loops of one broker share. Nothing here is on the way of a packet that stays inside
+/// its loop, but for a message that is retained.
+final class Broker: Sendable {
+  let options: ServerOptions
+  let logger: Logger
+  let seed: HashSeed
+  let directory: Directory
+  /// Which loops have subscribers of what; nil where there is one loop.
+  let interest: InterestIndex?
+  let retained: RetainedMessages
+  let store: any Store
+  let mailboxes: [Mailbox<Letter>]
+  let passages: [Passage]
+  let boards: [CounterBoard]
+  let pressures: [MailboxPressure]
+  let startedAt = MonotonicClock.milliseconds
+  /// Connections of all loops, for the limit; it changes when one comes or goes.
+  let connectionCount = Atomic<Int>(0)
+  let connectionLimit: Int
+
+  init(options: ServerOptions, connectionLimit: Int, logger: Logger) throws(NetError) {
+    self.options = options
+    self.logger = logger
+    self.connectionLimit = connectionLimit
+    seed = HashSeed()
+    directory = Directory(capacity: Fixed.sessions, seed: HashSeed())
+    interest = options.loops > 1 ? InterestIndex(seed: seed) : nil
+    store = MemoryStore(
+      maximumMessages: options.maximumRetainedMessages,
+      maximumBytes: options.maximumRetainedBytes)
+    retained = RetainedMessages(store: store, seed: HashSeed())
+    var mailboxes: [Mailbox<Letter>] = []
+    var passages: [Passage] = []
+    for _ in 0..<options.loops {
+      mailboxes.append(Mailbox(wakeUp: try WakeUp()))
+      passages.append(try Passage())
+    }
+    self.mailboxes = mailboxes
+    self.passages = passages
+    boards = (0..<options.loops).map { _ in CounterBoard() }
+    pressures = (0..<options.loops).map { _ in MailboxPressure() }
+  }
+}
+
+/// Bytes of publishes that are on their way to one loop.
+final class MailboxPressure: Sendable {
+  private let bytes = Atomic<Int>(0)
+
+  func add(_ count: Int) { bytes.add(count, ordering: .relaxed) }
+  func subtract(_ count: Int) { bytes.subtract(count, ordering: .relaxed) }
+  var isHigh: Bool { bytes.load(ordering: .relaxed) > Fixed.mailboxHighWater }
+}

@@ -1,0 +1,67 @@
+import Net
+import Packet
+import Session
+import Util
+
+extension Worker {
+  /// Takes PUBACK, PUBREC or PUBCOMP.
+  func handleAcknowledgement(
+    _ slot: UInt32, _ session: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader,
+    _ version: ProtocolVersion
+  ) throws(DecodeError) {
+    let ack = try Acknowledgement.decode(packet, header: header, version: version)
+    switch sessions.acknowledge(session, ack.packetID, ack.type, isError: ack.reason.isError) {
+    case .completed: pump(session)
+    case .release: acknowledge(slot, .pubRel, ack.packetID, .success, version)
+    case .unknown:
+      // A PUBREC for nothing gets its PUBREL all the same, so that the client can forget it; MQTT 5
+      // says that there was nothing.
+      if ack.type == .pubRec && !ack.reason.isError {
+        acknowledge(slot, .pubRel, ack.packetID, .packetIdentifierNotFound, version)
+      }
+    case .unexpected:
+      disconnect(slot, .protocolError, "an acknowledgement of the wrong kind")
+    }
+  }
+
+  /// Takes PUBREL.
+  func handleRelease(
+    _ slot: UInt32, _ session: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader,
+    _ version: ProtocolVersion
+  ) throws(DecodeError) {
+    let release = try Acknowledgement.decode(packet, header: header, version: version)
+    let isKnown = sessions.released(session, release.packetID)
+    // PUBCOMP also for one that is unknown: it was released before [MQTT-4.3.3-11].
+    acknowledge(
+      slot, .pubComp, release.packetID, isKnown ? .success : .packetIdentifierNotFound, version)
+  }
+
+  /// Takes DISCONNECT.
+  func handleDisconnect(
+    _ slot: UInt32, _ session: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader,
+    _ version: ProtocolVersion
+  ) throws(DecodeError) {
+    let packet = try Disconnect.decode(packet, header: header, version: version)
+    if let interval = packet.sessionExpiryInterval {
+      if interval != 0 && sessions.records[session].expiryInterval == 0 {
+        // A session that was to end with its connection can't be kept after all [MQTT-3.14.2-2].
+        return disconnect(slot, .protocolError, "session expiry was 0 and is set by DISCONNECT")
+      }
+      setExpiry(session, min(interval, options.maximumSessionExpiry))
+    }
+    loop.connections[slot].owner = 0
+    connectionGone(slot)
+    loop.finish(slot)
+    // A normal goodbye takes the will away [MQTT-3.14.4-3]; any other reason publishes it.
+    if packet.reason == .normalDisconnection { sessions.discardWill(session) }
+    sessionLostConnection(session, publishesWill: true)
+  }
+
+  /// Takes AUTH, for which there is no method.
+  func handleAuth(
+    _ slot: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader, _ version: ProtocolVersion
+  ) throws(DecodeError) {
+    _ = try Auth.decode(packet, header: header, version: version)
+    disconnect(slot, .protocolError, "AUTH without an authentication method")
+  }
+}

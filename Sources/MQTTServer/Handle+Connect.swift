@@ -1,0 +1,272 @@
+import Net
+import Packet
+import Session
+import Util
+
+extension Worker {
+  /// Takes a CONNECT. True when the connection has left for the loop of its session.
+  func handleConnect(
+    _ slot: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader, rest: Span<UInt8>,
+    from offset: Int
+  ) -> Bool {
+    let connect: Connect
+    do throws(DecodeError) {
+      connect = try Connect.decode(packet, header: header)
+    } catch {
+      refuseConnect(slot, error, Connect.peekVersion(packet, header: header))
+      return false
+    }
+    loop.connections[slot].dialect = connect.version.rawValue
+    if let (reason, text) = objection(to: connect, packet) {
+      refuseConnect(slot, connect.version, reason, text)
+      return false
+    }
+    if connect.clientID.isEmpty {
+      let assigned = Worker.makeClientID()
+      establish(slot, connect, packet, assigned.span, assigned: assigned)
+      return false
+    }
+    let id = packet.extracting(connect.clientID)
+    if let owner = broker.directory.find(id), Int(owner.loop) != number {
+      depart(slot, to: Int(owner.loop), rest.extracting(droppingFirst: offset))
+      return true
+    }
+    let elsewhere = establish(slot, connect, packet, id, assigned: nil)
+    if let elsewhere {
+      depart(slot, to: elsewhere, rest.extracting(droppingFirst: offset))
+      return true
+    }
+    return false
+  }
+
+  /// What speaks against a CONNECT that is well formed; nil if nothing does.
+  private func objection(
+    to connect: Connect, _ packet: Span<UInt8>
+  ) -> (ReasonCode, String)? {
+    if connect.authenticationMethod != nil {
+      return (.badAuthenticationMethod, "no authentication method is configured")
+    }
+    if connect.clientID.count > UInt32(options.maximumClientIDBytes) {
+      return (.clientIdentifierNotValid, "client id is too long")
+    }
+    if connect.clientID.isEmpty {
+      // 3.1 wants 1 to 23 characters; 3.1.1 lets the server choose for a clean session only
+      // [MQTT-3.1.3-8]; 5 always does [MQTT-3.1.3-6].
+      if connect.version == .v3_1 || (connect.version == .v3_1_1 && !connect.cleanStart) {
+        return (.clientIdentifierNotValid, "client id is empty")
+      }
+    }
+    if let will = connect.will {
+      if Int(will.qos.rawValue) > options.maximumQoS {
+        return (.qosNotSupported, "will QoS is not supported")
+      }
+      if will.retain && !options.retainAvailable {
+        return (.retainNotSupported, "will retain is not supported")
+      }
+      let topic = packet.extracting(will.topic)
+      if !hasFewLevels(topic) || isReserved(topic) {
+        return (.topicNameInvalid, "will topic is not allowed")
+      }
+      if options.checksPayloadFormat && will.properties.payloadFormatIndicator == 1
+        && !isText(packet.extracting(will.payload))
+      {
+        return (.payloadFormatInvalid, "will payload is not UTF-8")
+      }
+    }
+    if broker.connectionCount.load(ordering: .relaxed) > broker.connectionLimit {
+      return (.quotaExceeded, "too many connections")
+    }
+    return nil
+  }
+
+  /// Gives a connection its session, new or kept. Gives the number of the loop that the session is
+  /// on, if another one made it meanwhile.
+  @discardableResult
+  private func establish(
+    _ slot: UInt32, _ connect: Connect, _ packet: Span<UInt8>, _ id: Span<UInt8>,
+    assigned: [UInt8]?
+  ) -> Int? {
+    var session: UInt32 = 0
+    if let owner = broker.directory.find(id) {
+      guard Int(owner.loop) == number else { return Int(owner.loop) }
+      session = owner.slot
+      takeOver(session, endsSession: connect.cleanStart)
+      // A session that was to end with its connection has ended now.
+      if !sessions.isCurrent(session, owner.generation) { session = 0 }
+    }
+    let isPresent = session != 0
+    if session == 0 {
+      guard let made = sessions.create(entry: 0, version: connect.version) else {
+        refuseConnect(slot, connect.version, .serverBusy, "no room for a session")
+        return nil
+      }
+      let owner = SessionOwner(
+        loop: UInt8(number), slot: made, generation: sessions.records[made].generation)
+      switch broker.directory.claim(id, for: owner) {
+      case .claimed(let entry): sessions.records[made].entry = entry
+      case .exists(let other):
+        sessions.remove(made)
+        return Int(other.loop)
+      case .full:
+        sessions.remove(made)
+        refuseConnect(slot, connect.version, .serverBusy, "no room for a client id")
+        return nil
+      }
+      session = made
+    }
+    guard keepWill(session, connect, packet), keepLimits(session, connect) else {
+      refuseConnect(slot, connect.version, .serverBusy, "out of memory")
+      endSession(session)
+      return nil
+    }
+    begin(slot, session, connect, isPresent: isPresent, assigned: assigned)
+    return nil
+  }
+
+  /// Notes what the client asked for, and answers.
+  private func begin(
+    _ slot: UInt32, _ session: UInt32, _ connect: Connect, isPresent: Bool, assigned: [UInt8]?
+  ) {
+    counters.connects += 1
+    counters.connected += 1
+    let isV5 = connect.version.hasProperties
+    sessionTimers.cancel(session, in: sessions.records)
+    sessions.records[session].version = connect.version
+    sessions.records[session].connection = slot
+    let asked = isV5 ? connect.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : .max
+    let expiry = min(asked, options.maximumSessionExpiry)
+    setExpiry(session, expiry)
+    sessions.records[session].flags.remove(.wantsProblemInformation)
+    if connect.requestProblemInformation {
+      sessions.records[session].flags.insert(.wantsProblemInformation)
+    }
+    sessions.records[session].sendQuota = UInt16(
+      min(Int(connect.receiveMaximum), options.session.maximumInflight))
+    var keepAlive = connect.keepAlive
+    let longest = options.maximumKeepAlive
+    // Only MQTT 5 can tell a client to use another keep alive than its own [MQTT-3.1.2-21].
+    if isV5 && longest != 0 && (keepAlive == 0 || keepAlive > longest) { keepAlive = longest }
+    sessions.records[session].keepAlive = keepAlive
+    loop.connections[slot].owner = session
+    loop.connections[slot].phase = Phase.connected
+    if keepAlive == 0 {
+      loop.cancelTimer(slot)
+    } else {
+      loop.setTimer(slot, at: loop.now + keepAliveTicks(session))
+    }
+    var answer = ConnAckPacket(reason: .success, sessionPresent: isPresent)
+    if isV5 {
+      if expiry != asked { answer.sessionExpiryInterval = expiry }
+      answer.receiveMaximum = UInt16(options.session.receiveMaximum)
+      if options.maximumQoS < 2 { answer.maximumQoS = QoS(rawValue: UInt8(options.maximumQoS)) }
+      if !options.retainAvailable { answer.retainAvailable = false }
+      answer.maximumPacketSize = UInt32(options.maximumPacketSize)
+      answer.assignedClientIdentifier = assigned
+      answer.topicAliasMaximum = options.topicAliasMaximum
+      if !options.wildcardSubscriptionAvailable { answer.wildcardSubscriptionAvailable = false }
+      if !options.sharedSubscriptionAvailable { answer.sharedSubscriptionAvailable = false }
+      if keepAlive != connect.keepAlive { answer.serverKeepAlive = keepAlive }
+    }
+    send(slot, count: answer.encodedCount(connect.version)) {
+      answer.encode(connect.version, into: &$0)
+    }
+    if isPresent {
+      setShareMembership(session, isAway: false)
+      pump(session)
+    }
+  }
+
+  /// How long the session outlives its connection, in seconds.
+  func setExpiry(_ session: UInt32, _ seconds: UInt32) {
+    sessions.records[session].expiryInterval = seconds
+    if seconds == 0 {
+      sessions.records[session].flags.remove(.isPersistent)
+    } else {
+      sessions.records[session].flags.insert(.isPersistent)
+    }
+  }
+
+  /// Keeps the will of this connection in place of an earlier one; false without memory.
+  private func keepWill(_ session: UInt32, _ connect: Connect, _ packet: Span<UInt8>) -> Bool {
+    sessions.discardWill(session)
+    guard let will = connect.will else { return true }
+    guard let extra = sessions.makeExtras(session) else { return false }
+    let properties = forwarded(will.properties, of: packet)
+    let message = MessageView(
+      facts: MessageFacts(
+        qos: will.qos, retain: will.retain, publisher: sessions.records[session].entry),
+      topic: packet.extracting(will.topic), properties: properties.span,
+      payload: packet.extracting(will.payload))
+    guard let kept = sessions.messages.keep(message) else { return false }
+    sessions.extras[extra].will = kept
+    sessions.extras[extra].willDelay = will.delayInterval
+    sessions.extras[extra].willLifetime = will.properties.messageExpiryInterval ?? 0
+    return true
+  }
+
+  /// Keeps limits that few clients have; false without memory.
+  private func keepLimits(_ session: UInt32, _ connect: Connect) -> Bool {
+    let aliases = min(connect.topicAliasMaximum, options.topicAliasMaximum)
+    if connect.maximumPacketSize != 0 || aliases != 0 {
+      guard let extra = sessions.makeExtras(session) else { return false }
+      sessions.extras[extra].maximumPacketSize = connect.maximumPacketSize
+      sessions.extras[extra].sendAliasMaximum = aliases
+    } else if sessions.records[session].extras != 0 {
+      let extra = sessions.records[session].extras
+      sessions.extras[extra].maximumPacketSize = 0
+      sessions.extras[extra].sendAliasMaximum = 0
+    }
+    return true
+  }
+
+  /// Ends the connection that a session has, because its client has come over another one
+  /// [MQTT-3.1.4-3], and the session too if the client wants a new one [MQTT-3.1.2-4].
+  private func takeOver(_ session: UInt32, endsSession: Bool) {
+    let generation = sessions.records[session].generation
+    let old = sessions.records[session].connection
+    if old != 0 {
+      goodbye(old, .sessionTakenOver, nil)
+      loop.connections[old].owner = 0
+      connectionGone(old)
+      loop.finish(old)
+      // A will without delay is published although the session goes on; one with delay is not,
+      // because the client is back in time [MQTT-3.1.3-9].
+      let extra = sessions.records[session].extras
+      let isDelayed = extra != 0 && sessions.extras[extra].willDelay > 0
+      sessionLostConnection(session, publishesWill: endsSession || !isDelayed)
+    }
+    guard sessions.isCurrent(session, generation) else { return }
+    if endsSession { endSession(session) } else { sessions.discardWill(session) }
+  }
+
+  /// A client id that nobody has: 96 random bits.
+  private static func makeClientID() -> [UInt8] {
+    let digits = Array("0123456789abcdefghijklmnopqrstuv".utf8)
+    var id = Array("auto-".utf8)
+    for _ in 0..<20 { id.append(digits[Int.random(in: 0..<32)]) }
+    return id
+  }
+
+  // MARK: Refusals
+
+  private func refuseConnect(_ slot: UInt32, _ error: DecodeError, _ version: ProtocolVersion?) {
+    if error == .protocolLevelUnsupported {
+      // Understood by clients of any version: 3.1.1 asks for return code 1 [MQTT-3.1.2-2].
+      let answer = ConnAckPacket(reason: .unsupportedProtocolVersion)
+      send(slot, count: answer.encodedCount(.v3_1_1)) { answer.encode(.v3_1_1, into: &$0) }
+    } else if version == .v5 && error != .protocolNameUnknown {
+      let answer = ConnAckPacket(reason: error.reason)
+      send(slot, count: answer.encodedCount(.v5)) { answer.encode(.v5, into: &$0) }
+    }
+    refuse(slot, "CONNECT refused: \(error)")
+  }
+
+  private func refuseConnect(
+    _ slot: UInt32, _ version: ProtocolVersion, _ reason: ReasonCode, _ text: String
+  ) {
+    var answer = ConnAckPacket(reason: reason)
+    if version.hasProperties { answer.reasonString = Array(text.utf8) }
+    send(slot, count: answer.encodedCount(version)) { answer.encode(version, into: &$0) }
+    refuse(slot, "CONNECT refused: \(text)")
+  }
+}

@@ -1,0 +1,168 @@
+import Net
+import Packet
+import PubSub
+import Session
+import Store
+import Util
+
+extension Worker {
+  /// Takes a PUBLISH: checks it, acknowledges it, and sends it on its way.
+  func handlePublish(
+    _ slot: UInt32, _ session: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader,
+    _ version: ProtocolVersion
+  ) throws(DecodeError) {
+    let publish = try Publish.decode(packet, header: header, version: version)
+    counters.publishesReceived += 1
+    counters.publishBytesReceived += UInt64(publish.payload.count)
+    if publish.properties.subscriptionIdentifier != 0 {
+      // [MQTT-3.3.4-6]
+      return disconnect(slot, .protocolError, "subscription identifier in a PUBLISH")
+    }
+    if Int(publish.qos.rawValue) > options.maximumQoS {
+      return disconnect(slot, .qosNotSupported, "QoS is not supported")
+    }
+    if publish.retain && !options.retainAvailable {
+      return disconnect(slot, .retainNotSupported, "retain is not supported")
+    }
+    let alias = publish.properties.topicAlias ?? 0
+    if alias == 0 {
+      accept(slot, session, publish, packet, packet.extracting(publish.topic), version)
+    } else if !publish.topic.isEmpty {
+      guard learnAlias(session, alias, packet.extracting(publish.topic)) else {
+        return disconnect(slot, .topicAliasInvalid, "topic alias is out of range")
+      }
+      accept(slot, session, publish, packet, packet.extracting(publish.topic), version)
+    } else {
+      let text = receivedAlias(session, alias)
+      guard text != 0 else {
+        // Out of range, or never told [MQTT-3.3.2-7].
+        return disconnect(slot, .topicAliasInvalid, "topic alias is unknown")
+      }
+      // The table keeps the text while the publish is handled: only a PUBLISH of this connection
+      // changes it.
+      sessions.blocks.withText(text) { accept(slot, session, publish, packet, $0, version) }
+    }
+  }
+
+  /// A PUBLISH with its topic known.
+  private func accept(
+    _ slot: UInt32, _ session: UInt32, _ publish: Publish, _ packet: Span<UInt8>,
+    _ topic: Span<UInt8>, _ version: ProtocolVersion
+  ) {
+    let payload = packet.extracting(publish.payload)
+    var verdict = ReasonCode.success
+    if !hasFewLevels(topic) {
+      verdict = .topicNameInvalid
+    } else if isReserved(topic) {
+      verdict = .notAuthorized
+    } else if options.checksPayloadFormat && publish.properties.payloadFormatIndicator == 1
+      && !isText(payload)
+    {
+      verdict = .payloadFormatInvalid
+    }
+    if publish.qos == .exactlyOnce {
+      let limit = version == .v5 ? options.session.receiveMaximum : 65_535
+      switch sessions.arrived(session, publish.packetID, limit: limit) {
+      case .new: break
+      case .duplicate:
+        acknowledge(slot, .pubRec, publish.packetID, .success, version)
+        return
+      case .quotaExceeded:
+        return disconnect(slot, .receiveMaximumExceeded, "more QoS 2 messages than we take")
+      case .exhausted: return disconnect(slot, .quotaExceeded, "out of memory")
+      }
+    }
+    guard verdict == .success else {
+      return reject(slot, session, publish, verdict, version)
+    }
+    var facts = MessageFacts(
+      qos: publish.qos, retain: publish.retain, publisher: sessions.records[session].entry)
+    if let interval = publish.properties.messageExpiryInterval {
+      let (sum, overflows) = second.addingReportingOverflow(max(1, interval))
+      facts.expiresAt = overflows ? .max : sum
+    }
+    let isMatched: Bool
+    if publish.properties.forwardedIsRaw {
+      isMatched = route(
+        MessageView(
+          facts: facts, topic: topic, properties: packet.extracting(publish.properties.raw),
+          payload: payload), from: slot)
+    } else {
+      let properties = forwarded(publish.properties, of: packet)
+      isMatched = route(
+        MessageView(facts: facts, topic: topic, properties: properties.span, payload: payload),
+        from: slot)
+    }
+    switch publish.qos {
+    case .atMostOnce: break
+    case .atLeastOnce:
+      acknowledge(
+        slot, .pubAck, publish.packetID, isMatched ? .success : .noMatchingSubscribers, version)
+    case .exactlyOnce:
+      acknowledge(
+        slot, .pubRec, publish.packetID, isMatched ? .success : .noMatchingSubscribers, version)
+    }
+  }
+
+  /// Refuses a message but not its client, where the protocol can say so.
+  private func reject(
+    _ slot: UInt32, _ session: UInt32, _ publish: Publish, _ reason: ReasonCode,
+    _ version: ProtocolVersion
+  ) {
+    counters.publishesDropped += 1
+    journal.note(self, slot, "PUBLISH refused: \(reason)")
+    switch publish.qos {
+    case .exactlyOnce:
+      // A refused QoS 2 message is done with its PUBREC [MQTT-4.3.3-9].
+      if version == .v5 { _ = sessions.released(session, publish.packetID) }
+      acknowledge(slot, .pubRec, publish.packetID, reason, version)
+    case .atLeastOnce: acknowledge(slot, .pubAck, publish.packetID, reason, version)
+    case .atMostOnce: break
+    }
+  }
+
+  /// PUBACK, PUBREC, PUBREL or PUBCOMP, in its shortest form.
+  func acknowledge(
+    _ slot: UInt32, _ type: PacketType, _ packetID: UInt16, _ reason: ReasonCode,
+    _ version: ProtocolVersion
+  ) {
+    send(slot, count: encodedAckCount(reason: reason, version: version)) {
+      encodeAck(type: type, packetID: packetID, reason: reason, version: version, into: &$0)
+    }
+  }
+
+  /// The properties of a message that are forwarded, where others stand between them.
+  func forwarded(_ properties: PublishProperties, of packet: Span<UInt8>) -> [UInt8] {
+    let raw = packet.extracting(properties.raw)
+    return [UInt8](capacity: forwardedPropertiesCount(raw)) {
+      appendForwardedProperties(raw, to: &$0)
+    }
+  }
+
+  /// Sends a message to the loops that may have subscribers, and serves those here. False when
+  /// nobody subscribes anywhere.
+  @discardableResult
+  func route(_ message: borrowing MessageView, from slot: UInt32) -> Bool {
+    if message.facts.retain { retain(message) }
+    let hash = topicHash(message.topic, seed: broker.seed)
+    var isMatched = false
+    if let interest = broker.interest {
+      let others = interest.loops(forTopic: message.topic, topicHash: hash) & ~(1 << UInt64(number))
+      if others != 0 {
+        isMatched = true
+        forward(message, to: others, from: slot)
+      }
+    }
+    return deliver(message, hash) || isMatched
+  }
+
+  private func retain(_ message: borrowing MessageView) {
+    do throws(StoreError) {
+      try broker.retained.set(message)
+    } catch {
+      counters.publishesDropped += 1
+      let topic = message.topic.description
+      broker.logger.error("cannot retain a message on \(topic): \(error)")
+    }
+  }
+}

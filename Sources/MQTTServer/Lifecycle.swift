@@ -1,0 +1,110 @@
+import Net
+import Packet
+import PubSub
+import Session
+import Util
+
+/// What happens to a session when its client goes away, and when nobody waits for it any more.
+extension Worker {
+  /// The client's connection has ended, or is about to, and no longer names the session.
+  func sessionLostConnection(_ session: UInt32, publishesWill: Bool) {
+    let slot = sessions.records[session].connection
+    guard slot != 0 else { return }
+    counters.connected -= 1
+    sessions.records[session].connection = 0
+    sessions.connectionEnded(session)
+    forgetAliases(session)
+    keepRetainedStreams(session)
+    pendingSubAcks.removeValue(forKey: session)
+    let expiry = sessions.records[session].expiryInterval
+    let extra = sessions.records[session].extras
+    if extra != 0 && sessions.extras[extra].will != 0 && publishesWill {
+      let delay = sessions.extras[extra].willDelay
+      // The will goes out when its delay or the session ends, whichever comes first
+      // [MQTT-3.1.3-9].
+      if delay == 0 || expiry == 0 {
+        publishWill(session)
+      } else {
+        sessions.extras[extra].willDue = Worker.due(loop.now, seconds: delay)
+      }
+    }
+    guard expiry != 0 else {
+      endSession(session)
+      return
+    }
+    if expiry != .max, let extra = sessions.makeExtras(session) {
+      sessions.extras[extra].expiryDue = Worker.due(loop.now, seconds: expiry)
+    }
+    sessions.trimExtras(session)
+    setShareMembership(session, isAway: true)
+    setSessionTimer(session)
+  }
+
+  /// The tick that comes some seconds after another; as late as can be told where it is further.
+  static func due(_ now: UInt32, seconds: UInt32) -> UInt32 {
+    let (ticks, overflows) = seconds.multipliedReportingOverflow(by: 8)
+    if overflows { return .max }
+    let (sum, isLate) = now.addingReportingOverflow(max(1, ticks))
+    return isLate ? .max : sum
+  }
+
+  private func setSessionTimer(_ session: UInt32) {
+    let extra = sessions.records[session].extras
+    guard extra != 0 else { return }
+    let will = sessions.extras[extra].willDue
+    let expiry = sessions.extras[extra].expiryDue
+    let next = will == 0 ? expiry : expiry == 0 ? will : min(will, expiry)
+    if next != 0 { sessionTimers.set(session, at: next, in: sessions.records) }
+  }
+
+  /// A will or the session's end is due.
+  func sessionTimerFired(_ session: UInt32) {
+    guard sessions.records[session].connection == 0 else { return }
+    let extra = sessions.records[session].extras
+    guard extra != 0 else { return }
+    if sessions.extras[extra].willDue != 0 && loop.now >= sessions.extras[extra].willDue {
+      publishWill(session)
+    }
+    if sessions.extras[extra].expiryDue != 0 && loop.now >= sessions.extras[extra].expiryDue {
+      counters.expiredClients += 1
+      endSession(session)
+      return
+    }
+    setSessionTimer(session)
+  }
+
+  /// Publishes the will and forgets it.
+  private func publishWill(_ session: UInt32) {
+    let extra = sessions.records[session].extras
+    let will = sessions.extras[extra].will
+    let lifetime = sessions.extras[extra].willLifetime
+    sessions.extras[extra].will = 0
+    sessions.extras[extra].willDue = 0
+    sessions.messages.withView(will) { message in
+      var facts = message.facts
+      if lifetime != 0 {
+        let (sum, overflows) = second.addingReportingOverflow(lifetime)
+        facts.expiresAt = overflows ? .max : sum
+      }
+      _ = route(
+        MessageView(
+          facts: facts, topic: message.topic, properties: message.properties,
+          payload: message.payload), from: 0)
+    }
+    sessions.messages.release(will)
+  }
+
+  /// Forgets a session: its will is published, its subscriptions go, and what it was given for
+  /// others is given to them.
+  func endSession(_ session: UInt32) {
+    let extra = sessions.records[session].extras
+    if extra != 0 && sessions.extras[extra].will != 0 { publishWill(session) }
+    sessionTimers.cancel(session, in: sessions.records)
+    retainedStreams.removeValue(forKey: session)
+    leaveShares(session)
+    subscriptions.removeAll(&sessions.records[session].subscriptions)
+    let entry = sessions.records[session].entry
+    sessions.remove(session)
+    broker.directory.release(entry)
+  }
+}

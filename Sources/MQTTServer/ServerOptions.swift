@@ -1,0 +1,112 @@
+import Session
+
+/// An address at which clients are accepted.
+public struct ListenEndpoint: Equatable, Sendable {
+  /// A numeric IPv4 or IPv6 address.
+  public var host: String
+  /// 0 lets the system choose.
+  public var port: UInt16
+
+  public init(host: String, port: UInt16) {
+    self.host = host
+    self.port = port
+  }
+}
+
+/// Whether each loop has a table of open files of its own.
+public enum PrivateDescriptors: Sendable {
+  /// Where one table would be too small for `maximumConnections`.
+  case auto
+  case on
+  case off
+}
+
+/// What the server is told. Every field has the default that the configuration documents.
+public struct ServerOptions: Sendable {
+  public var listen = [ListenEndpoint(host: "127.0.0.1", port: 1883)]
+  /// Event loops, each one thread: 1 to 64.
+  public var loops = 1
+  public var privateDescriptors = PrivateDescriptors.auto
+  /// Connections at a time; 0 for as many as there are descriptors for.
+  public var maximumConnections = 0
+  public var shutdownTimeoutMilliseconds = 10_000
+  /// Time between two publications of the `$SYS` topics; 0 turns them off.
+  public var systemIntervalMilliseconds = 10_000
+  /// How long a client may take from its connection to the end of its CONNECT.
+  public var connectTimeoutMilliseconds = 10_000
+  /// The longest keep alive granted, in seconds; 0 grants any.
+  public var maximumKeepAlive: UInt16 = 0
+  /// The longest session expiry granted, in seconds; `UInt32.max` lets a session last for ever.
+  public var maximumSessionExpiry = UInt32.max
+  /// The largest packet taken from a client, in bytes.
+  public var maximumPacketSize = 16 << 20
+  /// Bytes that a client which stopped reading may leave unsent.
+  public var maximumOutputBytes = 1 << 20
+  /// Topic aliases that a client may use towards us, and that we use towards it; 0 for none.
+  public var topicAliasMaximum: UInt16 = 16
+  /// Subscriptions of one session.
+  public var maximumSubscriptions = 100_000
+  /// Levels of a topic or a filter.
+  public var maximumTopicLevels = 128
+  /// Bytes of a client id.
+  public var maximumClientIDBytes = 256
+  public var maximumRetainedMessages = 1_000_000
+  public var maximumRetainedBytes = 256 << 20
+  /// Whether payloads said to be UTF-8 are checked.
+  public var checksPayloadFormat = false
+  /// The highest QoS granted: 0 to 2.
+  public var maximumQoS = 2
+  public var retainAvailable = true
+  public var wildcardSubscriptionAvailable = true
+  public var sharedSubscriptionAvailable = true
+  public var session = SessionLimits()
+
+  public init() {}
+}
+
+/// Limits that are not configured, each with its reason.
+enum Fixed {
+  /// Sessions that one loop can hold, connected or away: what 24 bits of slots name.
+  static let sessionsPerLoop = (1 << 24) - 1
+  /// Sessions of the whole broker that the directory is laid out for.
+  static let sessions = 1 << 25
+  /// Pending output from which QoS 1 and 2 messages wait in the session instead, where they are
+  /// counted and bounded: about a socket's send buffer.
+  static let outputHighWater = 65_536
+  /// Bytes of publishes on their way to one loop from which publishers are held back. A loop
+  /// handles that much in some milliseconds.
+  static let mailboxHighWater = 32 << 20
+  /// How often a connection may be handed from loop to loop before it is refused: each hand-over
+  /// means that the session moved meanwhile, which takes another client with the same id.
+  static let handOverLimit: UInt8 = 8
+  /// Log lines about clients that one loop writes in a second; the rest are counted.
+  static let logLinesPerSecond = 10
+  /// Subscription identifiers of one delivery beyond which further ones are left out: 4 KiB of
+  /// header at most.
+  static let identifiersPerDelivery = 1024
+}
+
+/// Why the server could not start.
+public struct ServerError: Error, Sendable {
+  public enum Kind: Sendable {
+    /// Somebody else has the port.
+    case addressInUse
+    /// This machine does not have the address.
+    case addressNotAvailable
+    /// The user may not bind the port.
+    case permission
+    /// The limit of open files is too low for what is configured.
+    case openFiles
+    /// Another call of the system's failed.
+    case system
+  }
+
+  public var kind: Kind
+  /// One line that says what failed and what to do.
+  public var message: String
+
+  public init(_ kind: Kind, _ message: String) {
+    self.kind = kind
+    self.message = message
+  }
+}

@@ -1,0 +1,224 @@
+import Net
+import Packet
+import PubSub
+import Session
+import Util
+
+/// Shared subscriptions: each has a home loop, which chooses a member for each message.
+extension Worker {
+  /// Set in a member's options while its client is away: others come first.
+  static let isAway: UInt8 = 0x80
+
+  private func home(_ name: Span<UInt8>, _ filter: Span<UInt8>) -> Int {
+    ShareGroups.home(
+      group: name, filter: filter, loops: broker.mailboxes.count, seed: broker.seed)
+  }
+
+  /// Makes a session a member, or tells its home what has changed. True when an answer is to come.
+  func join(
+    _ session: UInt32, _ name: Span<UInt8>, _ filter: Span<UInt8>, _ options: UInt8,
+    _ identifier: UInt32, wantsAnswer: Bool
+  ) -> Bool {
+    let member = ShareMember(
+      loop: UInt8(number), session: session, generation: sessions.records[session].generation,
+      options: options, identifier: identifier)
+    let target = home(name, filter)
+    if target == number {
+      addMember(name, filter, member)
+      return false
+    }
+    post(
+      .shareJoin(
+        ShareJoin(
+          name: name.array, filter: filter.array, member: member, wantsAnswer: wantsAnswer)),
+      to: target)
+    return wantsAnswer
+  }
+
+  private func addMember(_ name: Span<UInt8>, _ filter: Span<UInt8>, _ member: ShareMember) {
+    let outcome = shares.join(group: name, filter: filter, member: member)
+    guard outcome.isNewGroup else { return }
+    let subscription = subscriptions.subscribe(group: outcome.group, filter: filter)
+    // Without room for it the group stays without messages; members were told that they share.
+    if subscription.isRefused {
+      broker.logger.error("no room for the shared subscription \(filter.description)")
+      return
+    }
+    shares.setSubscription(subscription.slot, of: outcome.group)
+  }
+
+  /// Another loop's session joins a group that is at home here.
+  func takeShareJoin(_ join: ShareJoin) {
+    addMember(join.name.span, join.filter.span, join.member)
+    if join.wantsAnswer {
+      post(
+        .shareJoined(session: join.member.session, generation: join.member.generation),
+        to: Int(join.member.loop))
+    }
+  }
+
+  /// A home has taken a member of ours.
+  func shareJoined(_ session: UInt32, _ generation: UInt32) {
+    guard sessions.isCurrent(session, generation), var pending = pendingSubAcks[session] else {
+      return
+    }
+    pending.missing -= 1
+    pendingSubAcks[session] = pending
+    guard pending.missing == 0 else { return }
+    pendingSubAcks.removeValue(forKey: session)
+    let slot = sessions.records[session].connection
+    guard slot != 0 else { return }
+    sendSubAck(
+      slot, .subAck, pending.packetID, pending.reasons, sessions.records[session].version)
+    release(slot, .subAck)
+  }
+
+  /// Ends a session's membership in one group.
+  func leave(_ session: UInt32, _ name: Span<UInt8>, _ filter: Span<UInt8>) {
+    let target = home(name, filter)
+    if target == number {
+      removeMember(name, filter, loop: UInt8(number), session: session)
+    } else {
+      post(
+        .shareLeave(
+          name: name.array, filter: filter.array, loop: UInt8(number), session: session),
+        to: target)
+    }
+  }
+
+  /// Another loop's session leaves a group that is at home here.
+  func takeShareLeave(_ name: [UInt8], _ filter: [UInt8], loop: UInt8, session: UInt32) {
+    removeMember(name.span, filter.span, loop: loop, session: session)
+  }
+
+  private func removeMember(
+    _ name: Span<UInt8>, _ filter: Span<UInt8>, loop: UInt8, session: UInt32
+  ) {
+    let outcome = shares.leave(group: name, filter: filter, loop: loop, session: session)
+    if case .groupEnded(let subscription) = outcome, subscription != 0 {
+      subscriptions.unsubscribe(group: subscription)
+    }
+  }
+
+  /// Tells the homes of a session's groups whether its client is here.
+  func setShareMembership(_ session: UInt32, isAway: Bool) {
+    guard sessions.records[session].flags.contains(.isShareMember) else { return }
+    subscriptions.forEach(in: sessions.records[session].subscriptions) { record, text in
+      guard case .shared(let name, let filter) = parseSharedSubscription(text) else { return }
+      let options = isAway ? record.options | Worker.isAway : record.options
+      memberships.append(
+        (text.extracting(name).array, text.extracting(filter).array, options, record.identifier))
+    }
+    // Joining changes the table, so it waits until the walk is over.
+    for (name, filter, options, identifier) in memberships {
+      _ = join(session, name.span, filter.span, options, identifier, wantsAnswer: false)
+    }
+    memberships.removeAll()
+  }
+
+  /// Ends all memberships of a session that ends, and gives what it held to other members.
+  func leaveShares(_ session: UInt32) {
+    guard sessions.records[session].flags.contains(.isShareMember) else { return }
+    subscriptions.forEach(in: sessions.records[session].subscriptions) { record, text in
+      guard case .shared(let name, let filter) = parseSharedSubscription(text) else { return }
+      memberships.append(
+        (text.extracting(name).array, text.extracting(filter).array, 0, record.identifier))
+    }
+    let groups = memberships
+    memberships.removeAll()
+    counters.sharedSubscriptions -= UInt64(groups.count)
+    for (name, filter, _, _) in groups { leave(session, name.span, filter.span) }
+    sessions.forEachShared(session) { delivery in
+      sessions.messages.withView(delivery.message) { message in
+        for (name, filter, _, _) in groups where matches(filter.span, topic: message.topic) {
+          return giveBack(message, name, filter)
+        }
+      }
+    }
+  }
+
+  private func giveBack(_ message: borrowing MessageView, _ name: [UInt8], _ filter: [UInt8]) {
+    let target = home(name.span, filter.span)
+    let shared = SharedMessage(
+      name: name, filter: filter, facts: message.facts, topic: message.topic.array,
+      properties: message.properties.array, payload: message.payload.array)
+    if target == number { redistribute(shared) } else { post(.redistribute(shared), to: target) }
+  }
+
+  /// Gives a message that one member can't have any more to another one of the group.
+  func redistribute(_ shared: SharedMessage) {
+    let group = shares.find(group: shared.name.span, filter: shared.filter.span)
+    guard group != 0 else {
+      counters.publishesDropped += 1
+      return
+    }
+    templates.begin()
+    deliverToGroup(
+      group,
+      MessageView(
+        facts: shared.facts, topic: shared.topic.span, properties: shared.properties.span,
+        payload: shared.payload.span))
+  }
+
+  /// Gives a message to one member of a group [MQTT-4.8.2-4].
+  func deliverToGroup(_ group: UInt32, _ message: borrowing MessageView) {
+    let member =
+      shares.next(of: group) { isFree($0) }
+      ?? shares.next(of: group) { $0.options & Worker.isAway == 0 }
+      ?? shares.next(of: group)
+    guard let member else { return }
+    if Int(member.loop) == number {
+      giveToMember(
+        message, member.session, member.generation, member.options, member.identifier)
+      return
+    }
+    var envelope = PublishEnvelope(message)
+    envelope.session = member.session
+    envelope.generation = member.generation
+    envelope.options = member.options
+    envelope.identifier = member.identifier
+    append(envelope, message, to: Int(member.loop))
+  }
+
+  /// Whether a member takes a message at once, as far as can be told from here.
+  private func isFree(_ member: ShareMember) -> Bool {
+    guard member.options & Worker.isAway == 0 else { return false }
+    guard Int(member.loop) == number else { return true }
+    return sessions.isCurrent(member.session, member.generation)
+      && sessions.records[member.session].connection != 0 && sessions.maySendNow(member.session)
+  }
+
+  /// A message that another loop chose a session here for.
+  func deliverToMember(_ envelope: PublishEnvelope, _ message: borrowing MessageView) {
+    templates.begin()
+    giveToMember(
+      message, envelope.session, envelope.generation, envelope.options, envelope.identifier)
+  }
+
+  private func giveToMember(
+    _ message: borrowing MessageView, _ session: UInt32, _ generation: UInt32, _ rawOptions: UInt8,
+    _ identifier: UInt32
+  ) {
+    guard sessions.isCurrent(session, generation) else {
+      // The session ended after it was chosen; its leave is on its way to the home, or was there.
+      counters.publishesDropped += 1
+      return
+    }
+    let options = SubscriptionOptions(rawValue: rawOptions & ~Worker.isAway)
+    var kept: UInt32 = 0
+    give(
+      message, to: session, qos: min(message.facts.qos, options.qos),
+      retain: options.retainAsPublished && message.facts.retain, identifier: identifier,
+      isShared: true, kept: &kept)
+    if kept != 0 { sessions.messages.release(kept) }
+  }
+
+  /// Whether a filter matches a topic, level by level.
+  private func matches(_ filter: Span<UInt8>, topic: Span<UInt8>) -> Bool {
+    let single = FilterIndex(capacity: 256, seed: broker.seed)
+    guard single.insert(filter) != 0 else { return false }
+    var found = MatchedFilters()
+    single.match(topic, into: &found)
+    return found.count > 0
+  }
+}

@@ -1,0 +1,277 @@
+import Net
+import Packet
+import PubSub
+import Session
+import Util
+
+/// Where a connection is in its protocol (`Connection.phase`).
+enum Phase {
+  static let awaitsConnect: UInt8 = 0
+  static let connected: UInt8 = 1
+  /// On its way to the loop of its session.
+  static let departing: UInt8 = 2
+}
+
+/// Why a connection is not read at present (`Connection.traits`).
+struct Hold: OptionSet {
+  let rawValue: UInt8
+  /// It does not take what it is sent.
+  static let output = Hold(rawValue: 1)
+  /// A loop that it publishes to is behind.
+  static let pressure = Hold(rawValue: 2)
+  /// Its SUBACK waits for another loop.
+  static let subAck = Hold(rawValue: 4)
+  /// It waits to be handed over.
+  static let departure = Hold(rawValue: 8)
+}
+
+/// The broker's part that one loop runs: its connections, their sessions, and what those subscribe
+/// to. Everything here is for the loop's thread alone.
+final class Worker: LoopHandler {
+  let broker: Broker
+  let options: ServerOptions
+  /// The number of the loop.
+  let number: Int
+  let loop: Loop<Worker>
+  let sessions: SessionTable
+  let subscriptions: SubscriptionTable
+  let shares = ShareGroups()
+  var sessionTimers: TimerWheel<SessionRecord>
+  var counters = Counters()
+  let templates = TemplateCache()
+  let journal: Journal
+
+  /// Scratch of one publish.
+  var matched = MatchedFilters()
+  var hits = ScratchArray<Hit>()
+  var hitIdentifiers = ScratchArray<HitIdentifier>()
+  var identifierList: [UInt32] = []
+  /// Forwarded properties of a publish whose block holds others too.
+  var propertyScratch: [UInt8] = []
+
+  /// Publishes of this turn for each other loop.
+  var outboxes: [PublishBatch?]
+  var outboxesInUse: UInt64 = 0
+  /// Connections held back because a loop is behind, with their generations.
+  var pressed: [(slot: UInt32, generation: UInt32)] = []
+  var departures: [Departure] = []
+  /// Scratch of walks over a session's shared subscriptions.
+  var memberships: [(name: [UInt8], filter: [UInt8], options: UInt8, identifier: UInt32)] = []
+  var retainedStreams: [UInt32: RetainedStreams] = [:]
+  var pendingSubAcks: [UInt32: PendingSubAck] = [:]
+  /// How often a connection was handed over, while it waits for its CONNECT to be handled.
+  var hops: [UInt32: UInt8] = [:]
+  var stopDeadline: UInt32 = 0
+  var system: SystemTopics?
+
+  init(_ number: Int, _ broker: Broker, _ loop: Loop<Worker>) {
+    self.number = number
+    self.broker = broker
+    self.loop = loop
+    options = broker.options
+    sessions = SessionTable(capacity: Fixed.sessionsPerLoop, limits: broker.options.session)
+    subscriptions = SubscriptionTable(
+      seed: broker.seed, interest: broker.interest, loop: number)
+    sessionTimers = TimerWheel(now: loop.now)
+    outboxes = Array(repeating: nil, count: broker.options.loops)
+    journal = Journal(broker.logger)
+    if number == 0 && options.systemIntervalMilliseconds > 0 { system = SystemTopics(broker) }
+  }
+
+  /// The second of the monotonic clock, for message expiry.
+  var second: UInt32 { loop.now / 8 }
+
+  /// Ticks that `milliseconds` take, rounded up.
+  static func ticks(milliseconds: Int) -> UInt32 {
+    let length = Int(TimerWheel<Connection>.tickMilliseconds)
+    return UInt32(clamping: (milliseconds + length - 1) / length)
+  }
+
+  // MARK: Events of the loop
+
+  func opened(_ slot: UInt32) {
+    broker.connectionCount.add(1, ordering: .relaxed)
+    loop.setTimer(
+      slot, at: loop.now + Worker.ticks(milliseconds: options.connectTimeoutMilliseconds) + 1)
+  }
+
+  func received(_ slot: UInt32, _ bytes: Span<UInt8>) -> Received {
+    let generation = loop.connections[slot].generation
+    var offset = 0
+    while true {
+      let phase = loop.connections[slot].phase
+      let version = ProtocolVersion(rawValue: loop.connections[slot].dialect) ?? .v5
+      if phase == Phase.awaitsConnect && offset < bytes.count
+        && bytes[offset] >> 4 != PacketType.connect.rawValue
+      {
+        // Anything but a CONNECT first [MQTT-3.1.0-1].
+        refuse(slot, "the first packet is not a CONNECT")
+        return Received(consumed: bytes.count, needed: 0)
+      }
+      do throws(DecodeError) {
+        let frame = try decodeFrame(
+          bytes, from: offset, maximumPacketSize: options.maximumPacketSize, version: version)
+        switch frame {
+        case .incomplete(let needed):
+          return Received(consumed: offset, needed: needed)
+        case .packet(let header):
+          let packet = bytes.extracting(offset..<offset + header.totalLength)
+          counters.messagesReceived += 1
+          if phase == Phase.connected {
+            try handle(slot, packet, header, version)
+          } else if handleConnect(slot, packet, header, rest: bytes, from: offset) {
+            return Received(consumed: bytes.count, needed: 0)
+          }
+          offset += header.totalLength
+        }
+      } catch {
+        fault(slot, error, version)
+        return Received(consumed: bytes.count, needed: 0)
+      }
+      guard loop.connections[slot].generation == generation, !loop.isFinishing(slot) else {
+        return Received(consumed: bytes.count, needed: 0)
+      }
+      if loop.pendingOutput(slot) > options.maximumOutputBytes && loop.isBacklogged(slot) {
+        // It sends and does not read: its answers must not pile up.
+        hold(slot, .output)
+      }
+      if loop.isPaused(slot) { return Received(consumed: offset, needed: 0) }
+    }
+  }
+
+  /// The one switch over packet types, for a client that is connected.
+  private func handle(
+    _ slot: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader, _ version: ProtocolVersion
+  ) throws(DecodeError) {
+    let session = loop.connections[slot].owner
+    switch header.type {
+    case .publish: try handlePublish(slot, session, packet, header, version)
+    case .pubAck, .pubRec, .pubComp: try handleAcknowledgement(slot, session, packet, header, version)
+    case .pubRel: try handleRelease(slot, session, packet, header, version)
+    case .subscribe: try handleSubscribe(slot, session, packet, header, version)
+    case .unsubscribe: try handleUnsubscribe(slot, session, packet, header, version)
+    case .pingReq:
+      send(slot, count: encodedPingCount) { encodePingResp(into: &$0) }
+    case .disconnect: try handleDisconnect(slot, session, packet, header, version)
+    case .auth: try handleAuth(slot, packet, header, version)
+    case .connect:
+      // A second CONNECT [MQTT-3.1.0-2].
+      disconnect(slot, .protocolError, "a second CONNECT")
+    case .connAck, .subAck, .unsubAck, .pingResp:
+      disconnect(slot, .protocolError, "a packet that only servers send")
+    }
+  }
+
+  func closed(_ slot: UInt32, _ reason: CloseReason) {
+    connectionGone(slot)
+    let session = loop.connections[slot].owner
+    guard session != 0 else { return }
+    if case .exhausted = reason { journal.note(self, slot, "closed: out of memory") }
+    sessionLostConnection(session, publishesWill: true)
+  }
+
+  func timerFired(_ slot: UInt32) {
+    let connection = loop.connections[slot]
+    guard connection.phase == Phase.connected else {
+      refuse(slot, "no CONNECT within the time for it")
+      return
+    }
+    let allowed = keepAliveTicks(connection.owner)
+    let due = connection.lastReceived + allowed
+    if loop.now >= due {
+      // [MQTT-3.1.2-22]
+      disconnect(slot, .keepAliveTimeout, "keep alive timed out")
+    } else {
+      loop.setTimer(slot, at: due)
+    }
+  }
+
+  /// One and a half times the keep alive, in ticks of an eighth of a second, and one for rounding.
+  func keepAliveTicks(_ session: UInt32) -> UInt32 {
+    UInt32(sessions.records[session].keepAlive) * 12 + 1
+  }
+
+  func drained(_ slot: UInt32) {
+    release(slot, .output)
+    let session = loop.connections[slot].owner
+    if session != 0 { pump(session) }
+  }
+
+  func receive(_ letter: Letter) {
+    switch letter {
+    case .publishes(let batch):
+      batch.forEach { envelope, message in
+        if envelope.session != 0 {
+          deliverToMember(envelope, message)
+        } else {
+          deliver(message, topicHash(message.topic, seed: broker.seed))
+        }
+      }
+      broker.pressures[number].subtract(batch.count)
+    case .adopt(let adoption): adopt(adoption)
+    case .shareJoin(let join): takeShareJoin(join)
+    case .shareJoined(let session, let generation): shareJoined(session, generation)
+    case .shareLeave(let name, let filter, let loop, let session):
+      takeShareLeave(name, filter, loop: loop, session: session)
+    case .redistribute(let message): redistribute(message)
+    case .stop(let deadline): beginStop(deadline)
+    }
+  }
+
+  func turnEnds(now: UInt32) -> UInt32? {
+    sessionTimers.advance(to: now, in: sessions.records) { sessionTimerFired($0) }
+    var next = sessionTimers.ticksToNext().map { now + $0 }
+    func sooner(_ tick: UInt32) { next = min(next ?? tick, tick) }
+    if system != nil { sooner(publishSystemTopics()) }
+    if !departures.isEmpty {
+      retryDepartures()
+      if !departures.isEmpty { sooner(now + 1) }
+    }
+    if !pressed.isEmpty {
+      releasePressed()
+      if !pressed.isEmpty { sooner(now + 1) }
+    }
+    if stopDeadline != 0 {
+      if loop.isEmpty || now >= stopDeadline { loop.stop() } else { sooner(now + 1) }
+    }
+    postOutboxes()
+    showCounters()
+    return next
+  }
+
+  func showCounters() {
+    let statistics = loop.statistics
+    counters.bytesReceived = statistics.bytesReceived
+    counters.bytesSent = statistics.bytesSent
+    counters.sockets = statistics.accepted
+    counters.sessions = UInt64(sessions.count)
+    counters.subscriptions = UInt64(subscriptions.count)
+    counters.queuedMessages = UInt64(sessions.messages.count)
+    counters.queuedBytes = UInt64(sessions.messages.usedBytes)
+    broker.boards[number].show(counters)
+  }
+
+  // MARK: Holding connections back
+
+  /// Stops reading a connection, for one more reason.
+  func hold(_ slot: UInt32, _ reason: Hold) {
+    loop.connections[slot].traits |= reason.rawValue
+    loop.pause(slot)
+  }
+
+  /// Takes a reason away; without any, the connection is read again.
+  func release(_ slot: UInt32, _ reason: Hold) {
+    guard loop.connections[slot].traits & reason.rawValue != 0 else { return }
+    loop.connections[slot].traits &= ~reason.rawValue
+    if loop.connections[slot].traits == 0 { loop.resume(slot) }
+  }
+
+  private func releasePressed() {
+    pressed.removeAll { slot, generation in
+      guard loop.connections[slot].generation == generation else { return true }
+      guard !broker.pressures.contains(where: \.isHigh) else { return false }
+      release(slot, .pressure)
+      return true
+    }
+  }
+}

@@ -1,0 +1,231 @@
+import CLinux
+import Glibc
+import Synchronization
+import Util
+
+/// What a handler made of the bytes it was given.
+public struct Received {
+  /// Bytes that were handled; the rest is kept and given again with what follows.
+  public var consumed: Int
+  /// Bytes that the first packet of the rest needs in all, as far as is known; at least one more
+  /// than there are, unless the handler paused the connection.
+  public var needed: Int
+
+  public init(consumed: Int, needed: Int) {
+    self.consumed = consumed
+    self.needed = needed
+  }
+}
+
+/// What a loop's events mean. All calls come on the loop's thread.
+public protocol LoopHandler: AnyObject {
+  associatedtype Letter: Sendable
+
+  /// A client was accepted.
+  func opened(_ slot: UInt32)
+  /// Bytes arrived. They are the loop's and valid during the call only.
+  func received(_ slot: UInt32, _ bytes: Span<UInt8>) -> Received
+  /// The connection has ended and its slot is about to go. Not called after `finish` or `drop`.
+  func closed(_ slot: UInt32, _ reason: CloseReason)
+  /// The connection's timer fired.
+  func timerFired(_ slot: UInt32)
+  /// Output that the socket had not taken has now been written.
+  func drained(_ slot: UInt32)
+  /// A letter from another thread.
+  func receive(_ letter: Letter)
+  /// All events of this turn were handled: a last chance to add output. Gives the tick at which
+  /// the handler wants to be called again at the latest; nil when it has no such wish.
+  func turnEnds(now: UInt32) -> UInt32?
+}
+
+/// An event loop: one thread, one epoll, the connections it accepted and nothing shared.
+///
+/// Every method is for the loop's own thread, except what `Mailbox` offers.
+@safe
+public final class Loop<Handler: LoopHandler> {
+  /// Most events taken from epoll at once.
+  static var eventLimit: Int { 512 }
+  /// Most connections accepted from one listener in a turn, so that a storm leaves time for those
+  /// who are here.
+  static var acceptLimit: Int { 64 }
+  /// Bytes read from one connection in a turn. Larger reads save system calls where a client
+  /// streams; the figure is the one the design measured.
+  static var scratchBytes: Int { 262_144 }
+  /// Gathered bytes of one connection that are written before the turn ends.
+  static var gatherLimit: Int { 131_072 }
+  /// Ticks that a peer has to take the last bytes and close its side.
+  static var lingerTicks: UInt32 { 16 }
+
+  public let connections: Slab<Connection>
+  public let mailbox: Mailbox<Handler.Letter>
+  let outputs: Slab<Output>
+  /// Blocks of remainders and output.
+  public let blocks: BytePool
+  let epoll: Int32
+  let scratch: UnsafeMutableRawPointer
+  let ready: UnsafeMutablePointer<clinux_ready>
+  var listeners: [Listener] = []
+  var letters: [Handler.Letter] = []
+  var timers: TimerWheel<Connection>
+  /// Head of the list of connections with output of this turn.
+  var firstDirty: UInt32 = 0
+  /// Connections whose remainder is to be handled again, with their generations.
+  var resuming: [(slot: UInt32, generation: UInt32)] = []
+  var nextGeneration: UInt32 = 1
+  /// Sockets that came through the passage before the letter about them; negative for one that
+  /// found no room.
+  var passageArrivals: [UInt64: Int32] = [:]
+  /// The tick of this turn, since the start of the machine's clock.
+  public internal(set) var now: UInt32
+  var isRunning = true
+  /// When accepting goes on after no descriptor was left; 0 while it is not held.
+  var acceptHeldUntil: UInt32 = 0
+  public internal(set) var statistics = LoopStatistics()
+
+  /// Epoll data of the mailbox; listeners have the numbers above it. Connections have a slot in
+  /// the upper half, which is never 0.
+  static var mailboxTag: UInt64 { 0 }
+
+  /// - Parameters:
+  ///   - mailbox: made before the loops part their tables of open files.
+  ///   - maximumConnections: at most 16,777,215.
+  /// - Throws: `NetError` when epoll can't be made.
+  public init(mailbox: Mailbox<Handler.Letter>, maximumConnections: Int) throws(NetError) {
+    self.mailbox = mailbox
+    now = TimerWheel<Connection>.presentTick
+    connections = Slab(capacity: maximumConnections + 1)
+    outputs = Slab(capacity: maximumConnections + 1)
+    blocks = BytePool()
+    timers = TimerWheel(now: now)
+    unsafe scratch = .allocate(byteCount: Loop.scratchBytes, alignment: 4096)
+    unsafe ready = .allocate(capacity: Loop.eventLimit)
+    epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+    if epoll < 0 { throw NetError("make an epoll", code: errno) }
+    let code = clinux_epoll_ctl(
+      epoll, EPOLL_CTL_ADD, mailbox.descriptor, UInt32(CLINUX_EPOLLIN), Loop.mailboxTag)
+    if code != 0 { throw NetError("watch an eventfd", code: code) }
+  }
+
+  deinit {
+    for listener in listeners { close(listener.descriptor) }
+    close(epoll)
+    unsafe scratch.deallocate()
+    unsafe ready.deallocate()
+  }
+
+  /// Ends `run` after the present turn.
+  public func stop() { isRunning = false }
+
+  /// Takes events until `stop`.
+  public func run(_ handler: Handler) {
+    var wanted: UInt32? = nil
+    while isRunning {
+      let count = unsafe clinux_epoll_wait(
+        epoll, ready, Int32(Loop.eventLimit), timeout(handlerWants: wanted))
+      now = TimerWheel<Connection>.presentTick
+      statistics.turns += 1
+      if count > 0 {
+        for index in 0..<Int(count) { dispatch(unsafe ready[index], handler) }
+      }
+      turn(handler)
+      wanted = handler.turnEnds(now: now)
+      flushDirty(handler)
+    }
+  }
+
+  private func turn(_ handler: Handler) {
+    let records = now
+    timers.advance(to: records, in: connections) { slot in
+      if connections[slot].flags.contains(.isFinishing) {
+        release(slot)
+      } else {
+        handler.timerFired(slot)
+      }
+    }
+    if acceptHeldUntil != 0 && now >= acceptHeldUntil { resumeAccepting() }
+    var index = 0
+    while index < resuming.count {
+      let (slot, generation) = resuming[index]
+      index += 1
+      if connections[slot].generation == generation { handleRemainder(slot, handler) }
+    }
+    resuming.removeAll(keepingCapacity: true)
+  }
+
+  private func dispatch(_ event: clinux_ready, _ handler: Handler) {
+    let slot = UInt32(truncatingIfNeeded: event.data >> 32)
+    if slot == 0 {
+      if event.data == Loop.mailboxTag { takeLetters(handler) } else {
+        accept(Int(event.data) - 1, handler)
+      }
+      return
+    }
+    let generation = UInt32(truncatingIfNeeded: event.data)
+    // The slot may have been given to another connection earlier in this batch of events.
+    guard connections[slot].generation == generation else { return }
+    if event.events & UInt32(CLINUX_EPOLLOUT) != 0 {
+      writable(slot, handler)
+      guard connections[slot].generation == generation else { return }
+    }
+    if event.events & ~UInt32(CLINUX_EPOLLOUT) != 0 { readable(slot, handler) }
+  }
+
+  private func takeLetters(_ handler: Handler) {
+    mailbox.take(&letters)
+    for letter in letters { handler.receive(letter) }
+    letters.removeAll(keepingCapacity: true)
+  }
+
+  /// Milliseconds to sleep: until the next timer, or for ever.
+  private func timeout(handlerWants: UInt32?) -> Int32 {
+    if !resuming.isEmpty || firstDirty != 0 { return 0 }
+    var ticks = timers.ticksToNext()
+    func sooner(_ tick: UInt32) {
+      let left = tick > now ? tick - now : 0
+      ticks = min(ticks ?? left, left)
+    }
+    if let handlerWants { sooner(handlerWants) }
+    if acceptHeldUntil != 0 { sooner(acceptHeldUntil) }
+    guard let ticks else { return -1 }
+    let length = TimerWheel<Connection>.tickMilliseconds
+    // To the start of that tick, not of the one before it.
+    return Int32(UInt64(ticks) * length - MonotonicClock.milliseconds % length)
+  }
+
+  /// Sets the connection's timer to fire at `tick`.
+  public func setTimer(_ slot: UInt32, at tick: UInt32) {
+    timers.set(slot, at: tick, in: connections)
+  }
+
+  /// Stops the connection's timer.
+  public func cancelTimer(_ slot: UInt32) {
+    timers.cancel(slot, in: connections)
+  }
+
+  /// The other end's address, for logs.
+  public func peerName(_ slot: UInt32) -> String {
+    var text: InlineArray<64, CChar> = .init(repeating: 0)
+    var span = text.mutableSpan
+    return unsafe span.withUnsafeMutableBufferPointer { buffer in
+      // The buffer is not empty, so it has an address.
+      let start = buffer.baseAddress!
+      guard unsafe clinux_peer_name(connections[slot].descriptor, start, 64) == 0 else {
+        return "unknown"
+      }
+      return unsafe String(cString: start)
+    }
+  }
+}
+
+/// Counters of one loop, written by it alone.
+public struct LoopStatistics: BitwiseCopyable, Sendable {
+  /// Wake-ups with all that was handled in each.
+  public var turns: UInt64 = 0
+  public var reads: UInt64 = 0
+  public var writes: UInt64 = 0
+  public var bytesReceived: UInt64 = 0
+  public var bytesSent: UInt64 = 0
+  public var accepted: UInt64 = 0
+  /// Clients refused because no descriptor or slot was left.
+  public var refused: UInt64 = 0
+}

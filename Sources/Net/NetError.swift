@@ -1,0 +1,19 @@
+import Glibc
+
+/// A system call that failed.
+public struct NetError: Error, CustomStringConvertible {
+  /// What was tried, in words, such as `listen on 127.0.0.1:1883`.
+  public let operation: String
+  /// The system's error number.
+  public let code: Int32
+
+  public init(_ operation: String, code: Int32) {
+    self.operation = operation
+    self.code = code
+  }
+
+  public var description: String {
+    let reason = unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
+    return "cannot \(operation): \(reason)"
+  }
+}

@@ -1,0 +1,69 @@
+import CLinux
+import Glibc
+import Util
+
+/// A way for open sockets from any loop to one loop, whether or not they share a table of open
+/// files. It is made before the loops part their tables.
+public final class Passage: Sendable {
+  let sender: Int32
+  let receiver: Int32
+
+  /// - Throws: `NetError` when no descriptor is left.
+  public init() throws(NetError) {
+    var sender: Int32 = -1
+    var receiver: Int32 = -1
+    let code = unsafe clinux_channel(&sender, &receiver)
+    if code != 0 { throw NetError("make a channel between loops", code: code) }
+    self.sender = sender
+    self.receiver = receiver
+  }
+
+  deinit {
+    close(sender)
+    close(receiver)
+  }
+}
+
+extension Loop {
+  /// What became of a connection that was to go to another loop.
+  public enum HandOver: Sendable {
+    /// It has gone, under this number; the slot is given up.
+    case gone(token: UInt64)
+    /// The passage is full: try again in a later turn. The connection is still here.
+    case later
+    /// The system refused; the connection is still here.
+    case failed
+  }
+
+  /// Sends a connection to another loop, without what was received or is to be written. The
+  /// handler hears no more of it.
+  /// - Parameter salt: differs for each loop, so that numbers do.
+  public func handOver(_ slot: UInt32, through passage: Passage, salt: UInt8) -> HandOver {
+    let token = UInt64(salt) << 32 | UInt64(connections[slot].generation)
+    let code = clinux_send_descriptor(passage.sender, connections[slot].descriptor, token)
+    if code == EAGAIN || code == ENOBUFS { return .later }
+    guard code == 0 else { return .failed }
+    release(slot)
+    return .gone(token: token)
+  }
+
+  /// Takes a connection that another loop sent; nil when there was no room for it. `bytes` are
+  /// what the other loop had received of it and not handled.
+  public func adopt(
+    _ token: UInt64, from passage: Passage, bytes: [UInt8], _ handler: Handler
+  ) -> UInt32? {
+    // They come in the order in which they were sent, the letters about them in another one.
+    while passageArrivals[token] == nil {
+      var arrived: UInt64 = 0
+      let descriptor = unsafe clinux_receive_descriptor(passage.receiver, &arrived)
+      if descriptor == -EINTR { continue }
+      if descriptor < 0 && descriptor != -EMFILE { return nil }
+      passageArrivals[arrived] = descriptor
+    }
+    guard let descriptor = passageArrivals.removeValue(forKey: token), descriptor >= 0,
+      let slot = add(descriptor)
+    else { return nil }
+    if !bytes.isEmpty { keepForLater(slot, bytes, handler) }
+    return connections[slot].generation == 0 ? nil : slot
+  }
+}

@@ -1,0 +1,50 @@
+import Packet
+import Util
+
+/// What is said of a message besides its bytes.
+public struct MessageFacts: BitwiseCopyable, Sendable {
+  /// The QoS it was published with.
+  public var qos: QoS
+  /// Whether it was published to be retained.
+  public var retain: Bool
+  /// Second of the monotonic clock at which it expires; 0 for never.
+  public var expiresAt: UInt32
+  /// The publisher's entry in the directory, for "no local"; 0 for the broker itself.
+  public var publisher: UInt32
+
+  public init(qos: QoS, retain: Bool, expiresAt: UInt32 = 0, publisher: UInt32 = 0) {
+    self.qos = qos
+    self.retain = retain
+    self.expiresAt = expiresAt
+    self.publisher = publisher
+  }
+
+  /// Seconds left at `second`; nil when the message does not expire, 0 when it has.
+  public func secondsLeft(at second: UInt32) -> UInt32? {
+    if expiresAt == 0 { return nil }
+    return expiresAt > second ? expiresAt - second : 0
+  }
+}
+
+/// A message in place, wherever its bytes lie: a loop's scratch buffer, a letter from another
+/// loop, or a block that is kept.
+public struct MessageView: ~Escapable {
+  public var facts: MessageFacts
+  public let topic: Span<UInt8>
+  /// Properties that are forwarded unaltered, encoded as MQTT 5 has them.
+  public let properties: Span<UInt8>
+  public let payload: Span<UInt8>
+
+  @_lifetime(copy topic, copy properties, copy payload)
+  public init(
+    facts: MessageFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>
+  ) {
+    self.facts = facts
+    self.topic = topic
+    self.properties = properties
+    self.payload = payload
+  }
+
+  /// Bytes of topic, properties and payload.
+  public var byteCount: Int { topic.count + properties.count + payload.count }
+}

@@ -1,0 +1,78 @@
+import Packet
+import PubSub
+import Store
+import Synchronization
+import Util
+
+/// The retained messages of the whole broker: the index says which topics have one, the store
+/// holds them.
+public final class RetainedMessages: Sendable {
+  private let index: Mutex<RetainedIndex>
+  private let store: any Store
+
+  public init(store: any Store, seed: HashSeed) {
+    self.store = store
+    index = Mutex(RetainedIndex(seed: seed))
+  }
+
+  /// Number of topics with a retained message.
+  public var count: Int { index.withLock { $0.count } }
+
+  /// Keeps a message as its topic's retained one; an empty payload takes it away
+  /// [MQTT-3.3.1-6] [MQTT-3.3.1-7].
+  /// - Throws: `StoreError`; then the topic's message is what it was before.
+  public func set(_ message: borrowing MessageView) throws(StoreError) {
+    if message.payload.count == 0 {
+      let topic = message.topic
+      let old = index.withLock { $0.remove(topic) }
+      if old != 0 { try store.remove(StoredMessageID(rawValue: old)) }
+      return
+    }
+    let facts = StoredFacts(qos: message.facts.qos.rawValue, expiresAt: message.facts.expiresAt)
+    let topic = message.topic
+    let new = try store.insert(
+      facts, topic: topic, properties: message.properties, payload: message.payload)
+    let old = index.withLock { $0.setIfRoom(topic, to: new.rawValue) }
+    guard let old else {
+      try store.remove(new)
+      throw .full
+    }
+    if old != 0 { try store.remove(StoredMessageID(rawValue: old)) }
+  }
+
+  /// The messages whose topics match a filter, as names to `read` them by.
+  public func match(_ filter: Span<UInt8>) -> [StoredMessageID] {
+    index.withLock { $0.all(filter) }.map { StoredMessageID(rawValue: $0) }
+  }
+
+  /// Calls `body` with a message, unless it was replaced, removed or has expired meanwhile.
+  /// - Throws: `StoreError`.
+  public func read(
+    _ id: StoredMessageID, second: UInt32, _ body: (borrowing MessageView) -> Void
+  ) throws(StoreError) {
+    _ = try store.read(id) { facts, topic, properties, payload in
+      let view = MessageView(
+        facts: MessageFacts(
+          qos: QoS(rawValue: facts.qos) ?? .atMostOnce, retain: true, expiresAt: facts.expiresAt),
+        topic: topic, properties: properties, payload: payload)
+      if view.facts.secondsLeft(at: second) != 0 { body(view) }
+    }
+  }
+}
+
+extension RetainedIndex {
+  /// The handles of all messages whose topics match a filter.
+  fileprivate mutating func all(_ filter: Span<UInt8>) -> [UInt64] {
+    var hits = ScratchArray<UInt64>()
+    _ = match(filter: filter, into: &hits)
+    var found: [UInt64] = []
+    found.reserveCapacity(hits.count)
+    for place in 0..<hits.count { found.append(hits[place]) }
+    return found
+  }
+
+  /// As `set`, with nil where there is no room.
+  fileprivate mutating func setIfRoom(_ topic: Span<UInt8>, to handle: UInt64) -> UInt64? {
+    do { return try set(topic, to: handle) } catch { return nil }
+  }
+}

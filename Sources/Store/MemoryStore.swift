@@ -1,0 +1,111 @@
+import Synchronization
+import Util
+
+/// A store that ends with the process.
+public final class MemoryStore: Store {
+  private struct Record: BitwiseCopyable {
+    var block: UInt32
+    /// Behind the first four bytes, which a free record uses itself.
+    var generation: UInt32
+    var facts: StoredFacts
+    var topicCount: UInt32
+    var propertiesCount: UInt32
+    var payloadCount: UInt32
+
+    var byteCount: Int { Int(topicCount) + Int(propertiesCount) + Int(payloadCount) }
+  }
+
+  private struct State: ~Copyable {
+    let records: Slab<Record>
+    let blocks = BytePool(capacityBytes: 1 << 34)
+    var bytes = 0
+    var nextGeneration: UInt32 = 1
+
+    init(capacity: Int) { records = Slab(capacity: capacity + 1) }
+
+    /// The slot of a message that is still there; 0 when it is not.
+    func slot(_ id: StoredMessageID) -> UInt32 {
+      let slot = UInt32(truncatingIfNeeded: id.rawValue >> 32)
+      guard slot != 0, slot < records.limit,
+        records[slot].generation == UInt32(truncatingIfNeeded: id.rawValue)
+      else { return 0 }
+      return slot
+    }
+  }
+
+  private let state: Mutex<State>
+  private let maximumMessages: Int
+  private let maximumBytes: Int
+
+  /// - Parameters:
+  ///   - maximumMessages: at least 1.
+  ///   - maximumBytes: of topics, properties and payloads.
+  public init(maximumMessages: Int, maximumBytes: Int) {
+    self.maximumMessages = maximumMessages
+    self.maximumBytes = maximumBytes
+    state = Mutex(State(capacity: max(1, maximumMessages)))
+  }
+
+  public var kind: String { "memory" }
+
+  public func insert(
+    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>
+  ) throws(StoreError) -> StoredMessageID {
+    let count = topic.count + properties.count + payload.count
+    let id: StoredMessageID? = state.withLock { state in
+      guard state.records.count < maximumMessages, state.bytes + count <= maximumBytes,
+        let block = state.blocks.allocate(max(1, count))
+      else { return nil }
+      let generation = state.nextGeneration
+      let record = Record(
+        block: block, generation: generation, facts: facts, topicCount: UInt32(topic.count),
+        propertiesCount: UInt32(properties.count), payloadCount: UInt32(payload.count))
+      guard let slot = state.records.insert(record) else {
+        state.blocks.free(block)
+        return nil
+      }
+      state.nextGeneration = generation == .max ? 1 : generation + 1
+      var room = state.blocks.mutableBytes(block, count: count)
+      room.copy(topic, at: 0)
+      room.copy(properties, at: topic.count)
+      room.copy(payload, at: topic.count + properties.count)
+      state.bytes += count
+      return StoredMessageID(rawValue: UInt64(slot) << 32 | UInt64(generation))
+    }
+    guard let id else { throw .full }
+    return id
+  }
+
+  public func read(
+    _ id: StoredMessageID,
+    _ body: (StoredFacts, Span<UInt8>, Span<UInt8>, Span<UInt8>) -> Void
+  ) throws(StoreError) -> Bool {
+    state.withLock { state in
+      let slot = state.slot(id)
+      guard slot != 0 else { return false }
+      let record = state.records[slot]
+      let bytes = state.blocks.bytes(record.block, count: record.byteCount)
+      let topicEnd = Int(record.topicCount)
+      let propertiesEnd = topicEnd + Int(record.propertiesCount)
+      body(
+        record.facts, bytes.extracting(0..<topicEnd), bytes.extracting(topicEnd..<propertiesEnd),
+        bytes.extracting(droppingFirst: propertiesEnd))
+      return true
+    }
+  }
+
+  public func remove(_ id: StoredMessageID) throws(StoreError) {
+    state.withLock { state in
+      let slot = state.slot(id)
+      guard slot != 0 else { return }
+      state.bytes -= state.records[slot].byteCount
+      state.blocks.free(state.records[slot].block)
+      state.records[slot].generation = 0
+      state.records.remove(slot)
+    }
+  }
+
+  public var size: (messages: Int, bytes: Int) {
+    state.withLock { ($0.records.count, $0.bytes) }
+  }
+}

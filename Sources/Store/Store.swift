@@ -1,0 +1,63 @@
+import Util
+
+/// A message in a store, named for as long as it is there.
+public struct StoredMessageID: Hashable, Sendable, BitwiseCopyable {
+  public var rawValue: UInt64
+  public init(rawValue: UInt64) { self.rawValue = rawValue }
+}
+
+/// Why a store did not take or give a message.
+public enum StoreError: Error, Sendable {
+  /// The store holds as many messages or bytes as it may.
+  case full
+  /// The store can't be read or written at present; the text says why.
+  case unavailable(String)
+}
+
+/// What is kept of a message besides its topic, properties and payload: eight bytes that the
+/// store does not look into.
+public struct StoredFacts: BitwiseCopyable, Sendable {
+  /// The QoS it was published with: 0 to 2.
+  public var qos: UInt8
+  /// Second at which it expires; 0 for never.
+  public var expiresAt: UInt32
+
+  public init(qos: UInt8, expiresAt: UInt32) {
+    self.qos = qos
+    self.expiresAt = expiresAt
+  }
+}
+
+/// Where messages are kept that outlive the moment.
+///
+/// A store keeps each message once, under an identifier that it gives out, and knows nothing of
+/// who is owed it: topics are found through the index that `PubSub` keeps, subscribers through
+/// sessions. Methods may be called from any thread, and block no longer than a copy in memory
+/// takes; a store with a disk behind it writes on a thread of its own.
+public protocol Store: AnyObject, Sendable {
+  /// The name of the kind, as in the configuration: `memory`.
+  var kind: String { get }
+
+  /// Keeps a copy of a message.
+  /// - Throws: `StoreError`.
+  func insert(
+    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>
+  ) throws(StoreError) -> StoredMessageID
+
+  /// Calls `body` with a message, valid during the call; false when it is not there any more.
+  /// - Throws: `StoreError`.
+  func read(
+    _ id: StoredMessageID,
+    _ body: (
+      _ facts: StoredFacts, _ topic: Span<UInt8>, _ properties: Span<UInt8>,
+      _ payload: Span<UInt8>
+    ) -> Void
+  ) throws(StoreError) -> Bool
+
+  /// Forgets a message, if it is there.
+  /// - Throws: `StoreError`.
+  func remove(_ id: StoredMessageID) throws(StoreError)
+
+  /// Messages and bytes of topic, properties and payload that are kept.
+  var size: (messages: Int, bytes: Int) { get }
+}

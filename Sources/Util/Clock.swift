@@ -1,0 +1,18 @@
+import Glibc
+
+/// Time that never jumps: it counts from an arbitrary start and ignores changes of the wall clock.
+public enum MonotonicClock {
+  /// Milliseconds since an arbitrary start.
+  public static var milliseconds: UInt64 {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+  }
+
+  /// Nanoseconds since an arbitrary start.
+  public static var nanoseconds: UInt64 {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+}
