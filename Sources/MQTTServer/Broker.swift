@@ -21,6 +21,8 @@ final class Broker: Sendable {
   let passages: [Passage]
   let boards: [CounterBoard]
   let pressures: [MailboxPressure]
+  /// Batches that were read and wait to be filled again.
+  private let spareBatches = Mutex<[PublishBatch]>([])
   let startedAt = MonotonicClock.milliseconds
   /// Connections of all loops, for the limit; it changes when one comes or goes.
   let connectionCount = Atomic<Int>(0)
@@ -47,6 +49,23 @@ final class Broker: Sendable {
     self.passages = passages
     boards = (0..<options.loops).map { _ in CounterBoard() }
     pressures = (0..<options.loops).map { _ in MailboxPressure() }
+  }
+
+  /// Whether any loop is behind with what other loops publish to it.
+  var isPressed: Bool {
+    for pressure in pressures where pressure.isHigh { return true }
+    return false
+  }
+
+  /// An empty batch.
+  func takeBatch() -> PublishBatch {
+    spareBatches.withLock { $0.popLast() } ?? PublishBatch()
+  }
+
+  /// Takes a batch back that was read.
+  func giveBack(_ batch: PublishBatch) {
+    batch.clear()
+    spareBatches.withLock { if $0.count < Fixed.spareBatches { $0.append(batch) } }
   }
 }
 

@@ -95,7 +95,8 @@ extension Worker {
           place = hits.count
           sessions.records[session].hit = UInt32(place)
           hits.append(
-            Hit(session: session, qos: qos, keepsRetain: options.retainAsPublished, identifiers: -1))
+            Hit(
+              session: session, qos: qos, keepsRetain: options.retainAsPublished, identifiers: -1))
         } else {
           hits[place].qos = max(hits[place].qos, qos)
           if options.retainAsPublished { hits[place].keepsRetain = true }
@@ -242,6 +243,8 @@ extension Worker {
       sessions.freeIdentifiers(identifiers)
       return countDrop(session)
     }
+    let slot = sessions.records[session].connection
+    if slot != 0 { awaitRoom(slot) }
   }
 
   /// One more reference to the copy of the message that sessions share, made for the first.

@@ -57,7 +57,10 @@ extension Worker {
     let waiting = departures
     departures.removeAll(keepingCapacity: true)
     for departure in waiting {
-      guard loop.connections[departure.slot].generation == departure.generation else { continue }
+      // It may have ended meanwhile, or be ending: its time is over, or the server stops.
+      guard loop.connections[departure.slot].generation == departure.generation,
+        !loop.isFinishing(departure.slot)
+      else { continue }
       if !goes(departure) { departures.append(departure) }
     }
   }

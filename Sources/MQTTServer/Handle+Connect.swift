@@ -18,7 +18,7 @@ extension Worker {
     }
     loop.connections[slot].dialect = connect.version.rawValue
     if let (reason, text) = objection(to: connect, packet) {
-      refuseConnect(slot, connect.version, reason, text)
+      refuseConnect(slot, connect.version, reason, text, maximum: connect.maximumPacketSize)
       return false
     }
     if connect.clientID.isEmpty {
@@ -131,6 +131,10 @@ extension Worker {
     counters.connected += 1
     let isV5 = connect.version.hasProperties
     sessionTimers.cancel(session, in: sessions.records)
+    let extra = sessions.records[session].extras
+    // What was due while the client was away would end a session that now lasts for ever.
+    if extra != 0 { sessions.extras[extra].expiryDue = 0 }
+    if !hops.isEmpty { hops.removeValue(forKey: slot) }
     sessions.records[session].version = connect.version
     sessions.records[session].connection = slot
     let asked = isV5 ? connect.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : .max
@@ -167,9 +171,12 @@ extension Worker {
       if !options.sharedSubscriptionAvailable { answer.sharedSubscriptionAvailable = false }
       if keepAlive != connect.keepAlive { answer.serverKeepAlive = keepAlive }
     }
-    send(slot, count: answer.encodedCount(connect.version)) {
-      answer.encode(connect.version, into: &$0)
+    let size = answer.encodedCount(connect.version)
+    guard size <= sessions.maximumPacketSize(session) else {
+      // It may not be sent [MQTT-3.1.2-24], and the client can't go without it.
+      return disconnect(slot, .packetTooLarge, "it takes no packet as large as a CONNACK")
     }
+    send(slot, count: size) { answer.encode(connect.version, into: &$0) }
     if isPresent {
       setShareMembership(session, isAway: false)
       pump(session)
@@ -262,10 +269,15 @@ extension Worker {
   }
 
   private func refuseConnect(
-    _ slot: UInt32, _ version: ProtocolVersion, _ reason: ReasonCode, _ text: String
+    _ slot: UInt32, _ version: ProtocolVersion, _ reason: ReasonCode, _ text: String,
+    maximum: UInt32 = 0
   ) {
     var answer = ConnAckPacket(reason: reason)
-    if version.hasProperties { answer.reasonString = Array(text.utf8) }
+    if version.hasProperties {
+      answer.reasonString = Array(text.utf8)
+      // No text for a client whose limit it would break [MQTT-3.2.2-19].
+      if maximum != 0 && answer.encodedCount(version) > Int(maximum) { answer.reasonString = nil }
+    }
     send(slot, count: answer.encodedCount(version)) { answer.encode(version, into: &$0) }
     refuse(slot, "CONNECT refused: \(text)")
   }

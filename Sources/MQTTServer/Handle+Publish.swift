@@ -150,10 +150,14 @@ extension Worker {
       let others = interest.loops(forTopic: message.topic, topicHash: hash) & ~(1 << UInt64(number))
       if others != 0 {
         isMatched = true
-        forward(message, to: others, from: slot)
+        forward(message, to: others)
       }
     }
-    return deliver(message, hash) || isMatched
+    if deliver(message, hash) { isMatched = true }
+    // Any loop counts: the home of a shared subscription passes on what it gets, and only the
+    // publisher can be held back.
+    if outboxesInUse != 0 && broker.isPressed { holdForPressure(slot) }
+    return isMatched
   }
 
   private func retain(_ message: borrowing MessageView) {

@@ -48,9 +48,10 @@ extension Worker {
         if outcome.isNew { counters.sharedSubscriptions += 1 }
         sessions.records[session].flags.insert(.isShareMember)
         // Retained messages are not for shared subscriptions (4.8.2).
-        joins += join(
+        let waits = join(
           session, filter.extracting(group), filter.extracting(inner), granted.rawValue,
-          subscribe.subscriptionIdentifier, wantsAnswer: true) ? 1 : 0
+          subscribe.subscriptionIdentifier, wantsAnswer: true)
+        if waits { joins += 1 }
       } else if granted.retainHandling == .send
         || (granted.retainHandling == .sendIfNew && outcome.isNew)
       {
@@ -64,7 +65,9 @@ extension Worker {
     } else {
       sendSubAck(slot, .subAck, subscribe.packetID, reasons, version)
     }
-    guard options.retainAvailable, !retained.isEmpty else { return }
+    guard options.retainAvailable, !retained.isEmpty, loop.connections[slot].owner == session else {
+      return
+    }
     for (filter, options) in retained {
       streamRetained(
         session, packet.extracting(filter), options,
@@ -100,9 +103,11 @@ extension Worker {
     _ version: ProtocolVersion
   ) {
     let answer = SubAckPacket(type: type, packetID: packetID)
-    send(slot, count: answer.encodedCount(version, reasonCount: reasons.count)) {
-      answer.encode(version, reasons: reasons.span, into: &$0)
+    let size = answer.encodedCount(version, reasonCount: reasons.count)
+    guard size <= sessions.maximumPacketSize(loop.connections[slot].owner) else {
+      return disconnect(slot, .packetTooLarge, "the answer is larger than the packets it takes")
     }
+    send(slot, count: size) { answer.encode(version, reasons: reasons.span, into: &$0) }
   }
 
   /// Takes UNSUBSCRIBE.

@@ -74,7 +74,7 @@ final class PublishBatch: @unchecked Sendable {
   private(set) var count = 0
 
   init() {
-    capacity = 16_384
+    capacity = PublishBatch.firstBytes
     unsafe buffer = .allocate(byteCount: capacity, alignment: 8)
   }
 
@@ -89,6 +89,18 @@ final class PublishBatch: @unchecked Sendable {
     unsafe buffer = new
     capacity = larger
   }
+
+  /// Empties the batch for its next use; a large buffer is given back.
+  func clear() {
+    count = 0
+    guard capacity > PublishBatch.keptBytes else { return }
+    unsafe buffer.deallocate()
+    capacity = PublishBatch.firstBytes
+    unsafe buffer = .allocate(byteCount: capacity, alignment: 8)
+  }
+
+  private static var firstBytes: Int { 16_384 }
+  private static var keptBytes: Int { 262_144 }
 
   private static var envelopeBytes: Int { MemoryLayout<PublishEnvelope>.stride }
 

@@ -3,13 +3,12 @@ import Session
 /// Publishes for other loops: gathered over a turn, posted at its end.
 extension Worker {
   /// Adds a message for each loop in the set.
-  func forward(_ message: borrowing MessageView, to loops: UInt64, from slot: UInt32) {
+  func forward(_ message: borrowing MessageView, to loops: UInt64) {
     var left = loops
     while left != 0 {
       let target = left.trailingZeroBitCount
       left &= left - 1
       append(PublishEnvelope(message), message, to: target)
-      if broker.pressures[target].isHigh { holdForPressure(slot) }
     }
   }
 
@@ -19,7 +18,7 @@ extension Worker {
     if let open = outboxes[target] {
       batch = open
     } else {
-      batch = PublishBatch()
+      batch = broker.takeBatch()
       outboxes[target] = batch
       outboxesInUse |= 1 << UInt64(target)
     }
@@ -48,7 +47,7 @@ extension Worker {
   }
 
   /// Stops reading a publisher until the loop that it publishes to has caught up.
-  private func holdForPressure(_ slot: UInt32) {
+  func holdForPressure(_ slot: UInt32) {
     guard slot != 0, loop.connections[slot].traits & Hold.pressure.rawValue == 0 else { return }
     hold(slot, .pressure)
     pressed.append((slot, loop.connections[slot].generation))

@@ -7,6 +7,7 @@ public struct ListenEndpoint: Equatable, Sendable {
   /// 0 lets the system choose.
   public var port: UInt16
 
+  /// The host is not looked at before the server starts.
   public init(host: String, port: UInt16) {
     self.host = host
     self.port = port
@@ -17,18 +18,23 @@ public struct ListenEndpoint: Equatable, Sendable {
 public enum PrivateDescriptors: Sendable {
   /// Where one table would be too small for `maximumConnections`.
   case auto
+  /// Always: the limit of open files then counts for each loop.
   case on
+  /// Never: tools such as `lsof` see every connection.
   case off
 }
 
 /// What the server is told. Every field has the default that the configuration documents.
 public struct ServerOptions: Sendable {
+  /// Addresses at which clients are accepted, each by every loop.
   public var listen = [ListenEndpoint(host: "127.0.0.1", port: 1883)]
   /// Event loops, each one thread: 1 to 64.
   public var loops = 1
+  /// Whether the limit of open files is for each loop or for the process.
   public var privateDescriptors = PrivateDescriptors.auto
   /// Connections at a time; 0 for as many as there are descriptors for.
   public var maximumConnections = 0
+  /// What is meant for `MQTTBroker.stop`: how long clients have to take their last bytes.
   public var shutdownTimeoutMilliseconds = 10_000
   /// Time between two publications of the `$SYS` topics; 0 turns them off.
   public var systemIntervalMilliseconds = 10_000
@@ -50,17 +56,25 @@ public struct ServerOptions: Sendable {
   public var maximumTopicLevels = 128
   /// Bytes of a client id.
   public var maximumClientIDBytes = 256
+  /// Topics of the whole broker that may have a retained message. A message for one more is
+  /// delivered, but not retained.
   public var maximumRetainedMessages = 1_000_000
+  /// Bytes of topics, properties and payloads of all retained messages; beyond it, as above.
   public var maximumRetainedBytes = 256 << 20
   /// Whether payloads said to be UTF-8 are checked.
   public var checksPayloadFormat = false
   /// The highest QoS granted: 0 to 2.
   public var maximumQoS = 2
+  /// Whether messages may be retained; where not, a client that asks for it is disconnected.
   public var retainAvailable = true
+  /// Whether filters may have `+` and `#`; where not, each such subscription is refused.
   public var wildcardSubscriptionAvailable = true
+  /// Whether filters may start with `$share`; where not, each such subscription is refused.
   public var sharedSubscriptionAvailable = true
+  /// What each session may hold.
   public var session = SessionLimits()
 
+  /// Every option at its default.
   public init() {}
 }
 
@@ -79,6 +93,8 @@ enum Fixed {
   /// How often a connection may be handed from loop to loop before it is refused: each hand-over
   /// means that the session moved meanwhile, which takes another client with the same id.
   static let handOverLimit: UInt8 = 8
+  /// Empty batches of publishes that are kept: two on the way between any two of eight busy loops.
+  static let spareBatches = 128
   /// Log lines about clients that one loop writes in a second; the rest are counted.
   static let logLinesPerSecond = 10
   /// Subscription identifiers of one delivery beyond which further ones are left out: 4 KiB of
@@ -88,6 +104,7 @@ enum Fixed {
 
 /// Why the server could not start.
 public struct ServerError: Error, Sendable {
+  /// What a program that starts the server may tell apart, for its exit status.
   public enum Kind: Sendable {
     /// Somebody else has the port.
     case addressInUse
@@ -101,10 +118,12 @@ public struct ServerError: Error, Sendable {
     case system
   }
 
+  /// Decides on the exit status; the message is for people.
   public var kind: Kind
   /// One line that says what failed and what to do.
   public var message: String
 
+  /// `message` is shown to the operator as it is.
   public init(_ kind: Kind, _ message: String) {
     self.kind = kind
     self.message = message

@@ -69,7 +69,8 @@ extension Worker {
     showCounters()
     for board in broker.boards { sum.add(board.counters) }
     let connected = sum.connected
-    system?.maximumConnected = max(system?.maximumConnected ?? 0, connected)
+    let highest = max(system?.maximumConnected ?? 0, connected)
+    system?.maximumConnected = highest
     let uptime = (MonotonicClock.milliseconds - broker.startedAt) / 1000
     let sessionCount = UInt64(broker.directory.count)
     let away = sessionCount > connected ? sessionCount - connected : 0
@@ -80,7 +81,7 @@ extension Worker {
     say("clients/active", connected)
     say("clients/disconnected", away)
     say("clients/inactive", away)
-    say("clients/maximum", system?.maximumConnected ?? 0)
+    say("clients/maximum", highest)
     say("clients/expired", sum.expiredClients)
     say("messages/received", sum.messagesReceived)
     say("messages/sent", sum.messagesSent)

@@ -37,11 +37,17 @@ extension Worker {
       }
     }
     if sessions.records[session].flags.contains(.streamsRetained) { pumpRetained(session) }
+    awaitRoom(slot)
     if sessions.records[session].flags.contains(.hasDropped) && sessions.waitingCount(session) == 0
       && !loop.isBacklogged(slot)
     {
       sessions.records[session].flags.remove(.hasDropped)
     }
+  }
+
+  /// Goes on with what waits once the present output is written, if there is too much of it now.
+  func awaitRoom(_ slot: UInt32) {
+    if loop.pendingOutput(slot) > Fixed.outputHighWater { loop.tellWhenDrained(slot) }
   }
 
   /// Writes one PUBLISH for one client, with the identifiers in `identifierList`. False when it is
@@ -125,6 +131,7 @@ extension Worker {
         options.qos == .atMostOnce || sessions.maySendNow(session)
       else {
         retainedStreams[session] = all
+        if slot != 0 { awaitRoom(slot) }
         return
       }
       let stream = all.streams[all.current]

@@ -146,7 +146,8 @@ final class Worker: LoopHandler {
     let session = loop.connections[slot].owner
     switch header.type {
     case .publish: try handlePublish(slot, session, packet, header, version)
-    case .pubAck, .pubRec, .pubComp: try handleAcknowledgement(slot, session, packet, header, version)
+    case .pubAck, .pubRec, .pubComp:
+      try handleAcknowledgement(slot, session, packet, header, version)
     case .pubRel: try handleRelease(slot, session, packet, header, version)
     case .subscribe: try handleSubscribe(slot, session, packet, header, version)
     case .unsubscribe: try handleUnsubscribe(slot, session, packet, header, version)
@@ -178,7 +179,10 @@ final class Worker: LoopHandler {
     }
     let allowed = keepAliveTicks(connection.owner)
     let due = connection.lastReceived + allowed
-    if loop.now >= due {
+    if loop.isPaused(slot) && connection.traits != Hold.output.rawValue {
+      // What it sends is not read at present, which is not its fault.
+      loop.setTimer(slot, at: loop.now + allowed)
+    } else if loop.now >= due {
       // [MQTT-3.1.2-22]
       disconnect(slot, .keepAliveTimeout, "keep alive timed out")
     } else {
@@ -208,6 +212,7 @@ final class Worker: LoopHandler {
         }
       }
       broker.pressures[number].subtract(batch.count)
+      broker.giveBack(batch)
     case .adopt(let adoption): adopt(adoption)
     case .shareJoin(let join): takeShareJoin(join)
     case .shareJoined(let session, let generation): shareJoined(session, generation)
@@ -269,7 +274,7 @@ final class Worker: LoopHandler {
   private func releasePressed() {
     pressed.removeAll { slot, generation in
       guard loop.connections[slot].generation == generation else { return true }
-      guard !broker.pressures.contains(where: \.isHigh) else { return false }
+      guard !broker.isPressed else { return false }
       release(slot, .pressure)
       return true
     }

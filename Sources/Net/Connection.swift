@@ -4,7 +4,8 @@ import Util
 ///
 /// Plain data: another process can be handed the descriptor and the record.
 public struct Connection: TimerOwner, Sendable {
-  public internal(set) var descriptor: Int32
+  /// The socket, in its loop's own table of open files where tables are parted.
+  package internal(set) var descriptor: Int32
   /// Differs for each connection of a loop, so that an event or a letter for a slot that was used
   /// again is told from one for its present owner.
   public internal(set) var generation: UInt32
@@ -23,6 +24,7 @@ public struct Connection: TimerOwner, Sendable {
   var output: UInt32 = 0
   /// Next connection that has output to be written at the end of this turn; 0 ends the list.
   var nextDirty: UInt32 = 0
+  /// The connection's timer, which `Loop.setTimer` and `Loop.cancelTimer` set and stop.
   public var timer = TimerLinks()
   /// The tick at which bytes last arrived.
   public internal(set) var lastReceived: UInt32
@@ -41,6 +43,8 @@ public struct Connection: TimerOwner, Sendable {
     static let isLingering = Flags(rawValue: 16)
     /// In the list of connections whose remainder is to be handled again.
     static let isResuming = Flags(rawValue: 32)
+    /// The handler wants to know when the present output is written.
+    static let tellsDrained = Flags(rawValue: 64)
   }
 }
 

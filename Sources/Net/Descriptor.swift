@@ -3,8 +3,10 @@ import Glibc
 
 /// An open file that is closed with its owner.
 public struct Descriptor: ~Copyable {
+  /// The system's number of the file, valid as long as its owner lives.
   public let number: Int32
 
+  /// Takes over an open file: nobody else may close it.
   public init(_ number: Int32) { self.number = number }
 
   deinit { close(number) }

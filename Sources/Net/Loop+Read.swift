@@ -7,10 +7,14 @@ extension Loop {
   /// where it lies.
   static var copyLimit: Int { 32_768 }
 
-  func readable(_ slot: UInt32, _ handler: Handler) {
+  func readable(_ slot: UInt32, _ events: UInt32, _ handler: Handler) {
     if connections[slot].flags.contains(.isFinishing) { return discard(slot) }
-    // A paused connection is watched for errors only.
-    if connections[slot].flags.contains(.isPaused) { return probeEnd(slot, handler) }
+    if connections[slot].flags.contains(.isPaused) {
+      // It is watched for its end only; bytes may show if it was paused earlier in this turn.
+      let ends = UInt32(CLINUX_EPOLLERR) | UInt32(CLINUX_EPOLLHUP)
+      if events & ends != 0 { probeEnd(slot, handler) }
+      return
+    }
     connections[slot].lastReceived = now
     let block = connections[slot].remainder
     if block == 0 {
@@ -86,41 +90,24 @@ extension Loop {
     connections[slot].remainder = block
   }
 
-  /// Reads the rest of a large packet to where its beginning lies, and what follows it into the
-  /// scratch buffer.
+  /// Reads the rest of a large packet, and nothing beyond it, to where its beginning lies.
   private func readLarge(
     _ slot: UInt32, _ block: UInt32, _ header: BlockHeader, _ handler: Handler
   ) {
     let have = Int(header.end)
     let needed = Int(header.start)
+    // Bytes that waited for `resume` are handled first; the socket shows its own once more.
+    guard have < needed else { return handleRemainder(slot, handler) }
     guard let block = grow(slot, block, have: have, needed: needed, handler) else { return }
     let address = unsafe blocks.address(of: block)
     let room = min(needed, blocks.capacity(of: block) - BlockHeader.size) - have
-    var parts: InlineArray<2, iovec> = unsafe .init(repeating: iovec())
-    unsafe parts[0] = iovec(iov_base: address + BlockHeader.size + have, iov_len: room)
-    unsafe parts[1] = iovec(iov_base: scratch, iov_len: Loop.scratchBytes)
-    // What follows goes to the scratch buffer only once the packet is whole.
-    let partCount: Int32 = have + room == needed ? 2 : 1
-    var span = unsafe parts.mutableSpan
-    let descriptor = connections[slot].descriptor
-    let count = unsafe span.withUnsafeMutableBufferPointer {
-      unsafe readv(descriptor, $0.baseAddress, partCount)
-    }
-    guard let count = checked(count, slot, handler) else { return }
-    let filled = min(count, room)
+    let received = unsafe recv(
+      connections[slot].descriptor, address + BlockHeader.size + have, room, 0)
+    guard let count = checked(received, slot, handler) else { return }
     unsafe address.storeBytes(
-      of: BlockHeader(next: 0, end: UInt32(have + filled), start: header.start),
+      of: BlockHeader(next: 0, end: UInt32(have + count), start: header.start),
       as: BlockHeader.self)
-    guard have + filled == needed else { return }
-    let generation = connections[slot].generation
-    handleRemainder(slot, handler)
-    guard connections[slot].generation == generation, count > filled else { return }
-    if connections[slot].remainder != 0 {
-      // The handler paused: what followed waits behind what it left.
-      unsafe appendRemainder(slot, UnsafeRawPointer(scratch), count - filled, handler)
-    } else if !connections[slot].flags.contains(.isFinishing) {
-      handle(slot, 0..<(count - filled), handler)
-    }
+    if have + count == needed { handleRemainder(slot, handler) }
   }
 
   /// Room in the block of a large packet for at least one more byte.
@@ -138,29 +125,6 @@ extension Loop {
     blocks.free(block)
     connections[slot].remainder = larger
     return larger
-  }
-
-  /// Adds bytes to a remainder that is already kept.
-  private func appendRemainder(
-    _ slot: UInt32, _ start: UnsafeRawPointer, _ count: Int, _ handler: Handler
-  ) {
-    let old = connections[slot].remainder
-    let header = unsafe blocks.address(of: old).load(as: BlockHeader.self)
-    let have = Int(header.end)
-    guard let block = blocks.allocate(BlockHeader.size + have + count) else {
-      end(slot, .exhausted, handler)
-      return
-    }
-    let address = unsafe blocks.address(of: block)
-    unsafe address.copyMemory(
-      from: blocks.address(of: old), byteCount: BlockHeader.size + have)
-    unsafe (address + BlockHeader.size + have).copyMemory(from: start, byteCount: count)
-    unsafe address.storeBytes(
-      of: BlockHeader(
-        next: 0, end: UInt32(have + count), start: max(header.start, UInt32(have + count))),
-      as: BlockHeader.self)
-    blocks.free(old)
-    connections[slot].remainder = block
   }
 
   /// Gives kept bytes to the handler, because they are whole now or because it asked for them.

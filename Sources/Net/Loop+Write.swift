@@ -131,7 +131,19 @@ extension Loop {
       }
       if connections[slot].flags.contains(.awaitsWritable) { continue }
       flush(slot)
+      if connections[slot].flags.contains(.tellsDrained), connections[slot].output == 0,
+        connections[slot].generation != 0
+      {
+        connections[slot].flags.remove(.tellsDrained)
+        drainedSlots.append((slot, connections[slot].generation))
+      }
     }
+  }
+
+  /// Asks for `drained` also where the socket takes all of the present output at once; it comes in
+  /// the next turn, so that a stream without end leaves others their time. There must be output.
+  public func tellWhenDrained(_ slot: UInt32) {
+    connections[slot].flags.insert(.tellsDrained)
   }
 
   /// Writes until all is written or the socket is full. An error shows as an event of its own.
@@ -144,8 +156,10 @@ extension Loop {
       if count < 0 {
         if errno == EINTR { continue }
         if errno != EAGAIN {
-          // The peer is gone. Reading gives the reason; the output is of no use to anybody.
+          // The peer is gone, or the system can't send: what it has of the stream would end amid a
+          // packet. Shut, the socket shows an event, and reading gives the reason.
           freeOutput(slot)
+          shutdown(descriptor, Int32(SHUT_RDWR))
           return
         }
         return awaitWritable(slot)
@@ -220,8 +234,11 @@ extension Loop {
     guard connections[slot].flags.contains(.awaitsWritable) else { return }
     connections[slot].flags.remove(.awaitsWritable)
     flush(slot)
+    // Shutting a socket that the peer has reset ends the connection.
+    guard connections[slot].descriptor >= 0 else { return }
     guard !connections[slot].flags.contains(.awaitsWritable) else { return }
     watch(slot)
+    connections[slot].flags.remove(.tellsDrained)
     if !connections[slot].flags.contains(.isFinishing) { handler.drained(slot) }
   }
 

@@ -11,6 +11,8 @@ public struct Received {
   /// than there are, unless the handler paused the connection.
   public var needed: Int
 
+  /// `consumed` from 0 to what was given; `needed` counts from the first byte that is left, and
+  /// means nothing when none is.
   public init(consumed: Int, needed: Int) {
     self.consumed = consumed
     self.needed = needed
@@ -19,6 +21,7 @@ public struct Received {
 
 /// What a loop's events mean. All calls come on the loop's thread.
 public protocol LoopHandler: AnyObject {
+  /// What other threads send to this loop; its bytes must be its own.
   associatedtype Letter: Sendable
 
   /// A client was accepted.
@@ -56,8 +59,10 @@ public final class Loop<Handler: LoopHandler> {
   /// Ticks that a peer has to take the last bytes and close its side.
   static var lingerTicks: UInt32 { 16 }
 
+  /// The connections, by slot. The loop adds and removes them; a handler writes its own fields.
   public let connections: Slab<Connection>
-  public let mailbox: Mailbox<Handler.Letter>
+  /// Where other threads post letters for this loop.
+  package let mailbox: Mailbox<Handler.Letter>
   let outputs: Slab<Output>
   /// Blocks of remainders and output.
   public let blocks: BytePool
@@ -71,6 +76,8 @@ public final class Loop<Handler: LoopHandler> {
   var firstDirty: UInt32 = 0
   /// Connections whose remainder is to be handled again, with their generations.
   var resuming: [(slot: UInt32, generation: UInt32)] = []
+  /// Connections whose handler asked to be told that their output is written.
+  var drainedSlots: [(slot: UInt32, generation: UInt32)] = []
   var nextGeneration: UInt32 = 1
   /// Sockets that came through the passage before the letter about them; negative for one that
   /// found no room.
@@ -80,6 +87,7 @@ public final class Loop<Handler: LoopHandler> {
   var isRunning = true
   /// When accepting goes on after no descriptor was left; 0 while it is not held.
   var acceptHeldUntil: UInt32 = 0
+  /// What this loop has done since it was made.
   public internal(set) var statistics = LoopStatistics()
 
   /// Epoll data of the mailbox; listeners have the numbers above it. Connections have a slot in
@@ -108,6 +116,10 @@ public final class Loop<Handler: LoopHandler> {
 
   deinit {
     for listener in listeners { close(listener.descriptor) }
+    for slot in 1..<max(1, connections.limit) where connections[slot].generation != 0 {
+      close(connections[slot].descriptor)
+    }
+    for descriptor in passageArrivals.values where descriptor >= 0 { close(descriptor) }
     close(epoll)
     unsafe scratch.deallocate()
     unsafe ready.deallocate()
@@ -150,12 +162,18 @@ public final class Loop<Handler: LoopHandler> {
       if connections[slot].generation == generation { handleRemainder(slot, handler) }
     }
     resuming.removeAll(keepingCapacity: true)
+    for (slot, generation) in drainedSlots where connections[slot].generation == generation {
+      if !connections[slot].flags.contains(.isFinishing) { handler.drained(slot) }
+    }
+    drainedSlots.removeAll(keepingCapacity: true)
   }
 
   private func dispatch(_ event: clinux_ready, _ handler: Handler) {
     let slot = UInt32(truncatingIfNeeded: event.data >> 32)
     if slot == 0 {
-      if event.data == Loop.mailboxTag { takeLetters(handler) } else {
+      if event.data == Loop.mailboxTag {
+        takeLetters(handler)
+      } else {
         accept(Int(event.data) - 1, handler)
       }
       return
@@ -167,7 +185,7 @@ public final class Loop<Handler: LoopHandler> {
       writable(slot, handler)
       guard connections[slot].generation == generation else { return }
     }
-    if event.events & ~UInt32(CLINUX_EPOLLOUT) != 0 { readable(slot, handler) }
+    if event.events & ~UInt32(CLINUX_EPOLLOUT) != 0 { readable(slot, event.events, handler) }
   }
 
   private func takeLetters(_ handler: Handler) {
@@ -178,7 +196,7 @@ public final class Loop<Handler: LoopHandler> {
 
   /// Milliseconds to sleep: until the next timer, or for ever.
   private func timeout(handlerWants: UInt32?) -> Int32 {
-    if !resuming.isEmpty || firstDirty != 0 { return 0 }
+    if !resuming.isEmpty || !drainedSlots.isEmpty || firstDirty != 0 { return 0 }
     var ticks = timers.ticksToNext()
     func sooner(_ tick: UInt32) {
       let left = tick > now ? tick - now : 0
@@ -188,8 +206,10 @@ public final class Loop<Handler: LoopHandler> {
     if acceptHeldUntil != 0 { sooner(acceptHeldUntil) }
     guard let ticks else { return -1 }
     let length = TimerWheel<Connection>.tickMilliseconds
-    // To the start of that tick, not of the one before it.
-    return Int32(UInt64(ticks) * length - MonotonicClock.milliseconds % length)
+    // To the start of that tick: the present turn may have gone on for some ticks itself.
+    let start = (UInt64(now) + UInt64(ticks) - 1) * length
+    let present = MonotonicClock.milliseconds
+    return start > present ? Int32(clamping: start - present) : 0
   }
 
   /// Sets the connection's timer to fire at `tick`.
@@ -221,10 +241,15 @@ public final class Loop<Handler: LoopHandler> {
 public struct LoopStatistics: BitwiseCopyable, Sendable {
   /// Wake-ups with all that was handled in each.
   public var turns: UInt64 = 0
+  /// System calls that read something from a client.
   public var reads: UInt64 = 0
+  /// System calls that wrote something to a client.
   public var writes: UInt64 = 0
+  /// Bytes read from clients.
   public var bytesReceived: UInt64 = 0
+  /// Bytes that sockets took. What a client that went away never read is among them.
   public var bytesSent: UInt64 = 0
+  /// Clients accepted here; one that another loop hands over counts there.
   public var accepted: UInt64 = 0
   /// Clients refused because no descriptor or slot was left.
   public var refused: UInt64 = 0

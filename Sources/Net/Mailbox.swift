@@ -29,7 +29,10 @@ public final class Mailbox<Letter: Sendable>: Sendable {
 
   /// Takes all letters, for the owner only. `into` must be empty; its storage is reused.
   func take(_ into: inout [Letter]) {
-    if isSignalled.exchange(false, ordering: .acquiringAndReleasing) { wakeUp.clear() }
+    // In this order: a letter posted in between is taken below or signals anew. The other way round
+    // its signal could be cleared with the flag left up, and nobody would wake the owner again.
+    wakeUp.clear()
+    _ = isSignalled.exchange(false, ordering: .acquiringAndReleasing)
     letters.withLock { swap(&$0, &into) }
   }
 }

@@ -7,11 +7,12 @@ public struct NetError: Error, CustomStringConvertible {
   /// The system's error number.
   public let code: Int32
 
-  public init(_ operation: String, code: Int32) {
+  init(_ operation: String, code: Int32) {
     self.operation = operation
     self.code = code
   }
 
+  /// One line without a full stop: what was tried, and the system's reason.
   public var description: String {
     let reason = unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
     return "cannot \(operation): \(reason)"

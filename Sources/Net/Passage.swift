@@ -43,6 +43,8 @@ extension Loop {
     let code = clinux_send_descriptor(passage.sender, connections[slot].descriptor, token)
     if code == EAGAIN || code == ENOBUFS { return .later }
     guard code == 0 else { return .failed }
+    // The socket lives on under another number, so closing ours would not take it out of epoll.
+    _ = clinux_epoll_ctl(epoll, EPOLL_CTL_DEL, connections[slot].descriptor, 0, 0)
     release(slot)
     return .gone(token: token)
   }

@@ -13,7 +13,9 @@ public struct FilterRecord: HashChained {
     static let share = Kind(rawValue: 4)
   }
 
+  /// The low half of the filter's seeded hash; 0 for a filter in the trie.
   public internal(set) var hash: UInt32
+  /// Written by the hash table; 0 ends the chain, and is all that a filter in the trie has.
   public var nextInBucket: UInt32
   var text: UInt32
   /// First and last subscription, oldest first; 0 when there is none.
@@ -30,8 +32,8 @@ public struct FilterRecord: HashChained {
 /// One level of the filters with wildcards. A literal node is found through the hash of its parent
 /// and its level, a `+` node through its parent; a `#` needs no node. 36 bytes.
 struct TrieNode: HashChained {
-  public internal(set) var hash: UInt32
-  public var nextInBucket: UInt32
+  var hash: UInt32
+  var nextInBucket: UInt32
   var parent: UInt32
   /// The level; 0 for the root and for `+`. An empty level is a text like any other.
   var text: UInt32

@@ -3,10 +3,15 @@ import Util
 
 /// Where a session is.
 public struct SessionOwner: Equatable, Sendable, BitwiseCopyable {
+  /// Number of the loop: 0 to 63.
   public var loop: UInt8
+  /// Slot in that loop's `SessionTable`.
   public var slot: UInt32
+  /// Generation of the session in that slot. A different one there means that the session has
+  /// ended or moved since this was read.
   public var generation: UInt32
 
+  /// The place of a session that is in a table, or is about to be put there.
   public init(loop: UInt8, slot: UInt32, generation: UInt32) {
     self.loop = loop
     self.slot = slot
@@ -71,7 +76,9 @@ public final class Directory: Sendable {
     self.seed = seed
     let count = 1 << Int(Directory.shardBits)
     // Four times the mean: ids are spread by a hash, so no shard comes near.
-    let each = min(1 << Int(Directory.entryBits), max(4096, capacity / count * 4))
+    // A slab rounds up to whole chunks, of at most 4,096 entries.
+    let most = 1 << Int(Directory.entryBits) - 4096
+    let each = min(most, max(4096, capacity / count * 4))
     shards = (0..<count).map { _ in LockedShard(capacity: each) }
   }
 

@@ -17,7 +17,7 @@ public struct MessagePool: ~Copyable {
 
   private let blocks: BytePool
 
-  public init() { blocks = BytePool(capacityBytes: 1 << 32) }
+  init() { blocks = BytePool(capacityBytes: 1 << 32) }
 
   /// Number of messages kept.
   public var count: Int { blocks.count }

@@ -12,6 +12,7 @@ public struct MessageFacts: BitwiseCopyable, Sendable {
   /// The publisher's entry in the directory, for "no local"; 0 for the broker itself.
   public var publisher: UInt32
 
+  /// Facts of a message that does not expire and comes from the broker, unless said otherwise.
   public init(qos: QoS, retain: Bool, expiresAt: UInt32 = 0, publisher: UInt32 = 0) {
     self.qos = qos
     self.retain = retain
@@ -29,12 +30,16 @@ public struct MessageFacts: BitwiseCopyable, Sendable {
 /// A message in place, wherever its bytes lie: a loop's scratch buffer, a letter from another
 /// loop, or a block that is kept.
 public struct MessageView: ~Escapable {
+  /// What is said of the message; those who hand it on may change it, the bytes stay.
   public var facts: MessageFacts
+  /// The topic name, valid UTF-8 and without wildcards: 1 to 65,535 bytes.
   public let topic: Span<UInt8>
   /// Properties that are forwarded unaltered, encoded as MQTT 5 has them.
   public let properties: Span<UInt8>
+  /// The bytes of the application; of a retained message, none means that the topic loses its own.
   public let payload: Span<UInt8>
 
+  /// A view on bytes that were checked when they came in; it copies none of them.
   @_lifetime(copy topic, copy properties, copy payload)
   public init(
     facts: MessageFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>

@@ -8,18 +8,21 @@ public struct Delivery: BitwiseCopyable, Sendable {
   public var message: UInt32
   /// Subscription identifiers: 0 for none, a single one, or a block with several (`isList`).
   public var identifiers: UInt32
-  public var state: State
+  var state: State
   /// QoS in bits 0 and 1, retain in bit 2, "sent before" in bit 3, "for a shared group" in bit 4.
-  public var traits: UInt8
-  var spare: UInt16 = 0
+  var traits: UInt8
+  /// The identifier it was sent with; 0 while it waits.
+  var packetID: UInt16 = 0
 
-  public enum State: UInt8, Sendable, BitwiseCopyable {
+  /// How far the handshake of its QoS has come.
+  enum State: UInt8, Sendable, BitwiseCopyable {
     case waiting, awaitsPubAck, awaitsPubRec, awaitsPubComp, done
   }
 
   /// Set in `identifiers` where it names a block with a list.
   public static var isList: UInt32 { 1 << 31 }
 
+  /// A delivery that was not sent yet.
   public init(message: UInt32, identifiers: UInt32, qos: QoS, retain: Bool, isShared: Bool) {
     self.message = message
     self.identifiers = identifiers
@@ -27,19 +30,26 @@ public struct Delivery: BitwiseCopyable, Sendable {
     traits = qos.rawValue | (retain ? 4 : 0) | (isShared ? 16 : 0)
   }
 
+  /// The QoS it is delivered with: the lower of the message's and the subscription's.
   public var qos: QoS { QoS(rawValue: traits & 3) ?? .atMostOnce }
+  /// The RETAIN flag that the subscriber is shown.
   public var retain: Bool { traits & 4 != 0 }
-  public var wasSent: Bool {
+  /// Whether it was written to a connection, of which the client may have seen it.
+  var wasSent: Bool {
     get { traits & 8 != 0 }
     set { traits = newValue ? traits | 8 : traits & ~8 }
   }
+  /// Whether it came through a shared subscription, so that another member of the group may take it
+  /// over.
   public var isShared: Bool { traits & 16 != 0 }
 }
 
 /// The ring of one session's deliveries, oldest first: those sent, then those waiting.
 ///
-/// Packet identifiers of what was sent follow each other, so the place of an acknowledged one is a
-/// subtraction away, in whatever order the client acknowledges.
+/// Packet identifiers of what was sent rise along the ring, nearly always by one, so the place of an
+/// acknowledged one is a subtraction away, in whatever order the client acknowledges. What a client
+/// leaves unacknowledged while it takes much that is newer is moved out of the ring, to the
+/// stragglers, so that one message never holds the others back.
 struct Outbound: BitwiseCopyable {
   /// Block of deliveries; a power of two of them.
   var block: UInt32
@@ -52,11 +62,21 @@ struct Outbound: BitwiseCopyable {
   var numbered: UInt32 = 0
   /// How many of those were sent over the present connection.
   var transmitted: UInt32 = 0
+  /// How many of those with an identifier were looked at for a PUBREL that is to be sent again
+  /// over the present connection: never fewer than `transmitted`, as those wait for no quota.
+  var released: UInt32 = 0
   /// Sent over the present connection and not acknowledged: what the receive maximum bounds.
   var inFlight: UInt32 = 0
   /// Identifier of the oldest, if it has one.
   var firstPacketID: UInt16 = 1
-  var spare: UInt16 = 0
+  /// Unacknowledged deliveries that are older than the ring, oldest first, and how many of them
+  /// were sent over the present connection.
+  var stragglerCount: UInt16 = 0
+  var stragglersTransmitted: UInt16 = 0
+  /// Deliveries that the stragglers' block has room for.
+  var stragglerCapacity: UInt16 = 0
+  /// Block of the stragglers; 0 for none.
+  var stragglers: UInt32 = 0
   /// Bytes of the messages in the ring.
   var bytes: Int = 0
 
@@ -71,14 +91,9 @@ struct Outbound: BitwiseCopyable {
   func index(_ place: UInt32) -> Int { Int((head &+ place) & (capacity - 1)) }
 
   /// How far `packetID` is behind the oldest; identifiers run from 1 to 65,535.
-  func place(of packetID: UInt16) -> UInt32 {
+  func distance(to packetID: UInt16) -> UInt32 {
     packetID >= firstPacketID
       ? UInt32(packetID - firstPacketID)
       : UInt32(packetID) + 65_535 - UInt32(firstPacketID)
-  }
-
-  /// The identifier at a place.
-  func packetID(at place: UInt32) -> UInt16 {
-    UInt16((UInt32(firstPacketID) - 1 + place) % 65_535 + 1)
   }
 }

@@ -10,6 +10,7 @@ public final class RetainedMessages: Sendable {
   private let index: Mutex<RetainedIndex>
   private let store: any Store
 
+  /// An empty index over a store that holds no retained messages yet; `seed` is for its hashes.
   public init(store: any Store, seed: HashSeed) {
     self.store = store
     index = Mutex(RetainedIndex(seed: seed))
@@ -30,8 +31,10 @@ public final class RetainedMessages: Sendable {
     }
     let facts = StoredFacts(qos: message.facts.qos.rawValue, expiresAt: message.facts.expiresAt)
     let topic = message.topic
+    let present = index.withLock { $0.get(topic) }
     let new = try store.insert(
-      facts, topic: topic, properties: message.properties, payload: message.payload)
+      facts, topic: topic, properties: message.properties, payload: message.payload,
+      replacing: present == 0 ? nil : StoredMessageID(rawValue: present))
     let old = index.withLock { $0.setIfRoom(topic, to: new.rawValue) }
     guard let old else {
       try store.remove(new)
@@ -45,18 +48,31 @@ public final class RetainedMessages: Sendable {
     index.withLock { $0.all(filter) }.map { StoredMessageID(rawValue: $0) }
   }
 
-  /// Calls `body` with a message, unless it was replaced, removed or has expired meanwhile.
+  /// Calls `body` with a message, unless it was replaced, removed or has expired meanwhile; one
+  /// that has expired is removed.
   /// - Throws: `StoreError`.
   public func read(
     _ id: StoredMessageID, second: UInt32, _ body: (borrowing MessageView) -> Void
   ) throws(StoreError) {
+    var expired: [UInt8]?
     _ = try store.read(id) { facts, topic, properties, payload in
       let view = MessageView(
         facts: MessageFacts(
           qos: QoS(rawValue: facts.qos) ?? .atMostOnce, retain: true, expiresAt: facts.expiresAt),
         topic: topic, properties: properties, payload: payload)
-      if view.facts.secondsLeft(at: second) != 0 { body(view) }
+      if view.facts.secondsLeft(at: second) == 0 { expired = topic.array } else { body(view) }
     }
+    if let expired { try forget(expired.span, id) }
+  }
+
+  /// Removes a message that has expired, unless another took its place and removes it.
+  private func forget(_ topic: Span<UInt8>, _ id: StoredMessageID) throws(StoreError) {
+    let isPresent = index.withLock { index in
+      guard index.get(topic) == id.rawValue else { return false }
+      _ = index.remove(topic)
+      return true
+    }
+    if isPresent { try store.remove(id) }
   }
 }
 

@@ -34,12 +34,19 @@ public struct SessionRecord: TimerOwner, Sendable {
   public var keepAlive: UInt16 = 0
   /// Unacknowledged messages that the client takes at a time.
   public var sendQuota: UInt16 = 0
+  /// What is so or not so of this session.
   public var flags: Flags = []
+  /// The protocol of its latest connection, in which all that it is sent is encoded.
   public var version: ProtocolVersion
 
+  /// Facts of a session, one bit each; bit 1 is not in use.
   public struct Flags: OptionSet, BitwiseCopyable, Sendable {
+    /// The bits of the facts that are so.
     public let rawValue: UInt8
+
+    /// Facts that were read back, each from its bit.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
+
     /// The client wants reason strings and user properties with any packet.
     public static let wantsProblemInformation = Flags(rawValue: 1)
     /// The session outlives its connection.
@@ -52,7 +59,7 @@ public struct SessionRecord: TimerOwner, Sendable {
     public static let isShareMember = Flags(rawValue: 32)
   }
 
-  public init(entry: UInt32, generation: UInt32, version: ProtocolVersion) {
+  init(entry: UInt32, generation: UInt32, version: ProtocolVersion) {
     self.entry = entry
     self.generation = generation
     self.version = version
@@ -77,9 +84,10 @@ public struct SessionExtras: BitwiseCopyable, Sendable {
   public var sendAliasMaximum: UInt16 = 0
   /// Topic aliases that we gave out to it.
   public var sendAliasCount: UInt16 = 0
-  /// Tables of topics by alias: what the client told us, and what we told it; 0 for none.
+  /// Block with the topics that the client gave an alias; 0 for none.
   public var receivedAliases: UInt32 = 0
+  /// Block with the topics that we gave an alias; 0 for none.
   public var sentAliases: UInt32 = 0
 
-  public init() {}
+  init() {}
 }

@@ -35,6 +35,7 @@ extension SessionTable {
   public func arrived(_ slot: UInt32, _ packetID: UInt16, limit: Int) -> ArrivalOutcome {
     var block = records[slot].inbound
     if block == 0 {
+      guard limit > 0 else { return .quotaExceeded }
       let bytes = SessionTable.headerBytes + 2 * Int(SessionTable.listLimit)
       guard let made = blocks.allocate(bytes) else { return .exhausted }
       unsafe blocks.address(of: made).storeBytes(

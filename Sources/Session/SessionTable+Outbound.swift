@@ -5,7 +5,9 @@ import Util
 public struct Transmission: BitwiseCopyable {
   /// Whether it is a PUBREL; otherwise it is a PUBLISH of `delivery`.
   public var isRelease: Bool
+  /// The identifier it is sent with, never 0.
   public var packetID: UInt16
+  /// What is sent; of a PUBREL, the message that was given up already.
   public var delivery: Delivery
   /// Whether it was sent over an earlier connection.
   public var isRetry: Bool
@@ -26,7 +28,8 @@ public enum AcknowledgementOutcome: Sendable {
 }
 
 extension SessionTable {
-  /// How many identifiers may be out, done ones behind an older one included.
+  /// How many deliveries with an identifier the ring may hold, done ones behind an older one
+  /// included.
   private func spread(_ slot: UInt32) -> UInt32 {
     min(32_768, UInt32(records[slot].sendQuota) * SessionLimits.acknowledgementSpread)
   }
@@ -37,7 +40,13 @@ extension SessionTable {
     if ring == 0 { return records[slot].sendQuota > 0 }
     let outbound = rings[ring]
     return outbound.transmitted == outbound.count
-      && outbound.inFlight < UInt32(records[slot].sendQuota) && outbound.numbered < spread(slot)
+      && outbound.stragglersTransmitted == outbound.stragglerCount
+      && outbound.inFlight < quota(slot)
+  }
+
+  /// Messages that the client takes at a time.
+  private func quota(_ slot: UInt32) -> UInt32 {
+    UInt32(min(records[slot].sendQuota, SessionLimits.maximumQuota))
   }
 
   /// Notes a message that is being sent now, after `maySendNow`, and gives its identifier; nil when
@@ -91,19 +100,31 @@ extension SessionTable {
   }
 
   /// Gives the first waiting delivery its identifier.
-  private func number(_ slot: UInt32, _ ring: UInt32) -> UInt16 {
+  private func number(_ slot: UInt32, _ ring: UInt32) -> UInt16? {
+    if rings[ring].numbered >= spread(slot) {
+      guard setOldestApart(ring) else { return nil }
+    }
+    var packetID = records[slot].nextPacketID
+    // An identifier in use is never given out again [MQTT-2.2.1-3]. The ring's own are behind this
+    // one, and fewer than half of all are out, so this ends.
+    while straggler(ring, packetID) != nil { packetID = SessionTable.following(packetID) }
+    records[slot].nextPacketID = SessionTable.following(packetID)
     let place = rings[ring].numbered
-    let packetID = records[slot].nextPacketID
-    records[slot].nextPacketID = packetID == 65_535 ? 1 : packetID + 1
     if place == 0 { rings[ring].firstPacketID = packetID }
     var delivery = get(ring, place)
     delivery.state = delivery.qos == .exactlyOnce ? .awaitsPubRec : .awaitsPubAck
     delivery.wasSent = true
+    delivery.packetID = packetID
     set(ring, place, delivery)
     rings[ring].numbered += 1
     rings[ring].transmitted += 1
+    rings[ring].released += 1
     rings[ring].inFlight += 1
     return packetID
+  }
+
+  private static func following(_ packetID: UInt16) -> UInt16 {
+    packetID == 65_535 ? 1 : packetID + 1
   }
 
   /// Takes what the session wants sent next; nil when nothing waits or the client takes no more.
@@ -115,56 +136,74 @@ extension SessionTable {
       let ring = records[slot].outbound
       guard ring != 0 else { return nil }
       let outbound = rings[ring]
+      let hasStragglers = outbound.stragglersTransmitted < outbound.stragglerCount
+      if hasStragglers, let retry = nextStragglerRetry(slot, ring) { return retry }
+      if outbound.released < outbound.numbered, let release = nextRelease(ring) { return release }
+      if hasStragglers { return nil }
       if outbound.transmitted < outbound.numbered {
         if let retry = nextRetry(slot, ring) { return retry }
         if rings[ring].transmitted < rings[ring].numbered { return nil }
         continue
       }
-      guard outbound.waiting > 0, outbound.inFlight < UInt32(records[slot].sendQuota),
-        outbound.numbered < spread(slot)
+      guard outbound.waiting > 0, outbound.inFlight < quota(slot),
+        let packetID = number(slot, ring)
       else { return nil }
-      var delivery = get(ring, outbound.numbered)
-      let packetID = number(slot, ring)
+      let place = rings[ring].numbered - 1
+      let delivery = get(ring, place)
       if messages.facts(delivery.message).secondsLeft(at: second) == 0 {
         expired += 1
-        complete(slot, ring, outbound.numbered)
+        complete(slot, ring, place)
         continue
       }
-      let isHandedOver = !records[slot].flags.contains(.isPersistent)
+      // What was given for a group is kept until it is acknowledged: another member gets it if
+      // this session ends first.
+      let isHandedOver = !records[slot].flags.contains(.isPersistent) && !delivery.isShared
       if isHandedOver {
         rings[ring].bytes -= messages.byteCount(delivery.message)
-        var kept = get(ring, outbound.numbered)
+        var kept = delivery
         kept.message = 0
         kept.identifiers = 0
-        set(ring, outbound.numbered, kept)
+        set(ring, place, kept)
       }
-      delivery.wasSent = true
       return Transmission(
         isRelease: false, packetID: packetID, delivery: delivery, isRetry: false,
         isHandedOver: isHandedOver)
     }
   }
 
-  /// What was sent over an earlier connection, again and in order [MQTT-4.4.0-1].
+  /// PUBRELs of an earlier connection, again and in order. They go first, because the client's
+  /// receive maximum delays PUBLISH and nothing else [MQTT-3.3.4-10].
+  private func nextRelease(_ ring: UInt32) -> Transmission? {
+    while rings[ring].released < rings[ring].numbered {
+      let place = rings[ring].released
+      rings[ring].released += 1
+      let delivery = get(ring, place)
+      guard delivery.state == .awaitsPubComp else { continue }
+      rings[ring].inFlight += 1
+      return Transmission(
+        isRelease: true, packetID: delivery.packetID, delivery: delivery, isRetry: true,
+        isHandedOver: false)
+    }
+    return nil
+  }
+
+  /// PUBLISH packets of an earlier connection, again and in order [MQTT-4.4.0-1].
   private func nextRetry(_ slot: UInt32, _ ring: UInt32) -> Transmission? {
     while rings[ring].transmitted < rings[ring].numbered {
       let place = rings[ring].transmitted
       let delivery = get(ring, place)
       switch delivery.state {
-      case .done, .waiting:
+      case .done, .waiting, .awaitsPubComp:
         rings[ring].transmitted += 1
         continue
-      case .awaitsPubComp:
-        // The client counts it as taken already; a PUBREL is no new message.
-        break
       case .awaitsPubAck, .awaitsPubRec:
-        guard rings[ring].inFlight < UInt32(records[slot].sendQuota) else { return nil }
+        guard rings[ring].inFlight < quota(slot) else { return nil }
       }
       rings[ring].transmitted += 1
       rings[ring].inFlight += 1
       return Transmission(
-        isRelease: delivery.state == .awaitsPubComp, packetID: rings[ring].packetID(at: place),
-        delivery: delivery, isRetry: true, isHandedOver: false)
+        isRelease: false, packetID: delivery.packetID, delivery: delivery, isRetry: true,
+        isHandedOver: false)
     }
     return nil
   }
@@ -173,7 +212,24 @@ extension SessionTable {
   /// because it is larger than what the client takes.
   public func dropTransmission(_ slot: UInt32, _ packetID: UInt16) {
     let ring = records[slot].outbound
-    complete(slot, ring, rings[ring].place(of: packetID))
+    guard ring != 0 else { return }
+    if let place = find(ring, packetID) {
+      complete(slot, ring, place)
+    } else if let place = straggler(ring, packetID) {
+      let type = getStraggler(ring, place).state == .awaitsPubAck ? PacketType.pubAck : .pubRec
+      _ = acknowledgeStraggler(slot, ring, packetID, type, isError: true)
+    }
+  }
+
+  /// The place in the ring of an identifier that was sent over the present connection.
+  private func find(_ ring: UInt32, _ packetID: UInt16) -> UInt32? {
+    let outbound = rings[ring]
+    guard outbound.released > 0 else { return nil }
+    // Exact, unless identifiers were left out because stragglers had them: then a few places less.
+    let distance = outbound.distance(to: packetID)
+    var place = min(distance, outbound.released - 1)
+    while place > 0, outbound.distance(to: get(ring, place).packetID) > distance { place -= 1 }
+    return get(ring, place).packetID == packetID ? place : nil
   }
 
   /// Takes PUBACK, PUBREC or PUBCOMP. `isError` is whether its reason code is a failure.
@@ -182,9 +238,14 @@ extension SessionTable {
   ) -> AcknowledgementOutcome {
     let ring = records[slot].outbound
     guard ring != 0, packetID != 0 else { return .unknown }
-    let place = rings[ring].place(of: packetID)
-    guard place < rings[ring].transmitted else { return .unknown }
+    guard let place = find(ring, packetID) else {
+      return acknowledgeStraggler(slot, ring, packetID, type, isError: isError)
+    }
     var delivery = get(ring, place)
+    // What is yet to be sent again over this connection can't be acknowledged on it.
+    guard place < rings[ring].transmitted || delivery.state == .awaitsPubComp else {
+      return .unknown
+    }
     switch (type, delivery.state) {
     case (_, .done): return .unknown
     case (.pubAck, .awaitsPubAck), (.pubComp, .awaitsPubComp):
@@ -212,17 +273,32 @@ extension SessionTable {
     delivery.state = .done
     set(ring, place, delivery)
     rings[ring].inFlight -= 1
-    while rings[ring].numbered > 0, get(ring, 0).state == .done {
-      rings[ring].firstPacketID = rings[ring].packetID(at: 1)
-      rings[ring].head = (rings[ring].head + 1) & (rings[ring].capacity - 1)
-      rings[ring].count -= 1
-      rings[ring].numbered -= 1
-      rings[ring].transmitted -= 1
-    }
-    if rings[ring].count == 0 { freeRing(slot, ring) }
+    forgetDone(ring)
+    freeIfEmpty(slot, ring)
   }
 
-  private func releaseBody(_ ring: UInt32, _ delivery: inout Delivery) {
+  /// Forgets the oldest deliveries of the ring that are done.
+  func forgetDone(_ ring: UInt32) {
+    while rings[ring].numbered > 0, get(ring, 0).state == .done { forgetOldest(ring) }
+  }
+
+  /// Takes the oldest delivery, which has an identifier, out of the ring.
+  func forgetOldest(_ ring: UInt32) {
+    rings[ring].head = (rings[ring].head + 1) & (rings[ring].capacity - 1)
+    rings[ring].count -= 1
+    rings[ring].numbered -= 1
+    // One that was done over an earlier connection may lie behind all that was sent over this.
+    if rings[ring].transmitted > 0 { rings[ring].transmitted -= 1 }
+    if rings[ring].released > 0 { rings[ring].released -= 1 }
+    if rings[ring].numbered > 0 { rings[ring].firstPacketID = get(ring, 0).packetID }
+  }
+
+  /// Gives the record up when nothing is in it.
+  func freeIfEmpty(_ slot: UInt32, _ ring: UInt32) {
+    if rings[ring].count == 0 && rings[ring].stragglerCount == 0 { freeRing(slot, ring) }
+  }
+
+  func releaseBody(_ ring: UInt32, _ delivery: inout Delivery) {
     if delivery.message != 0 {
       rings[ring].bytes -= messages.byteCount(delivery.message)
       messages.release(delivery.message)
@@ -237,6 +313,7 @@ extension SessionTable {
     let ring = records[slot].outbound
     guard ring != 0 else { return }
     rings[ring].transmitted = 0
+    rings[ring].released = 0
     rings[ring].inFlight = 0
   }
 
@@ -246,16 +323,21 @@ extension SessionTable {
   public func forEachShared(_ slot: UInt32, _ body: (Delivery) -> Void) {
     let ring = records[slot].outbound
     guard ring != 0 else { return }
-    for place in 0..<rings[ring].count {
-      let delivery = get(ring, place)
-      guard delivery.isShared, delivery.message != 0 else { continue }
+    func give(_ delivery: Delivery) {
+      guard delivery.isShared, delivery.message != 0 else { return }
       if delivery.state == .waiting || delivery.state == .awaitsPubAck { body(delivery) }
     }
+    for place in 0..<rings[ring].stragglerCount { give(getStraggler(ring, place)) }
+    for place in 0..<rings[ring].count { give(get(ring, place)) }
   }
 
   func discardOutbound(_ slot: UInt32) {
     let ring = records[slot].outbound
     guard ring != 0 else { return }
+    for place in 0..<rings[ring].stragglerCount {
+      var delivery = getStraggler(ring, place)
+      releaseBody(ring, &delivery)
+    }
     for place in 0..<rings[ring].count {
       var delivery = get(ring, place)
       releaseBody(ring, &delivery)
@@ -265,6 +347,7 @@ extension SessionTable {
 
   private func freeRing(_ slot: UInt32, _ ring: UInt32) {
     blocks.free(rings[ring].block)
+    if rings[ring].stragglers != 0 { blocks.free(rings[ring].stragglers) }
     rings.remove(ring)
     records[slot].outbound = 0
   }

@@ -6,10 +6,13 @@ import Util
 ///
 /// It belongs to one thread.
 public final class SessionTable {
+  /// The sessions, by slot. Create and remove them through the table, which frees what they hold.
   public let records: Slab<SessionRecord>
+  /// What `SessionRecord.extras` names; `makeExtras` and `trimExtras` add and remove.
   public let extras: Slab<SessionExtras>
+  /// Messages that a session of this loop waits to send, or its will: one copy for all of them.
   public let messages = MessagePool()
-  public let limits: SessionLimits
+  let limits: SessionLimits
   let rings: Slab<Outbound>
   /// Blocks of rings, identifier sets and alias tables.
   public let blocks = BytePool()
@@ -41,7 +44,7 @@ public final class SessionTable {
 
   /// Whether `slot` still holds the session that had this generation.
   public func isCurrent(_ slot: UInt32, _ generation: UInt32) -> Bool {
-    slot != 0 && records[slot].generation == generation
+    slot != 0 && generation != 0 && records[slot].generation == generation
   }
 
   /// Forgets a session and what it holds. Its subscriptions and its timer must be gone already.

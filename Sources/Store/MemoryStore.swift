@@ -21,17 +21,25 @@ public final class MemoryStore: Store {
     var bytes = 0
     var nextGeneration: UInt32 = 1
 
-    init(capacity: Int) { records = Slab(capacity: capacity + 1) }
+    init(capacity: Int) {
+      records = Slab(capacity: capacity + MemoryStore.replacementsOnTheWay + 1)
+    }
 
     /// The slot of a message that is still there; 0 when it is not.
     func slot(_ id: StoredMessageID) -> UInt32 {
       let slot = UInt32(truncatingIfNeeded: id.rawValue >> 32)
-      guard slot != 0, slot < records.limit,
-        records[slot].generation == UInt32(truncatingIfNeeded: id.rawValue)
+      let generation = UInt32(truncatingIfNeeded: id.rawValue)
+      // Generation 0 is what a record that is free has.
+      guard slot != 0, generation != 0, slot < records.limit,
+        records[slot].generation == generation
       else { return 0 }
       return slot
     }
   }
+
+  /// Messages that are about to be removed, because others took their places: at most one for each
+  /// thread that calls.
+  private static let replacementsOnTheWay = 256
 
   private let state: Mutex<State>
   private let maximumMessages: Int
@@ -46,14 +54,22 @@ public final class MemoryStore: Store {
     state = Mutex(State(capacity: max(1, maximumMessages)))
   }
 
+  /// `memory`, as `store.kind` has it.
   public var kind: String { "memory" }
 
+  /// Copies a message into one block of the process's memory.
+  /// - Throws: `StoreError.full` when it would be one message or byte more than the limits allow,
+  ///   `old` left out, or there is no memory.
   public func insert(
-    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>
+    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
+    replacing old: StoredMessageID?
   ) throws(StoreError) -> StoredMessageID {
     let count = topic.count + properties.count + payload.count
     let id: StoredMessageID? = state.withLock { state in
-      guard state.records.count < maximumMessages, state.bytes + count <= maximumBytes,
+      let oldSlot = old.map { state.slot($0) } ?? 0
+      let messages = state.records.count - (oldSlot == 0 ? 0 : 1)
+      let bytes = state.bytes - (oldSlot == 0 ? 0 : state.records[oldSlot].byteCount)
+      guard messages < maximumMessages, bytes + count <= maximumBytes,
         let block = state.blocks.allocate(max(1, count))
       else { return nil }
       let generation = state.nextGeneration
@@ -76,6 +92,8 @@ public final class MemoryStore: Store {
     return id
   }
 
+  /// Calls `body` with the message in place, with the store locked: `body` must not call the store.
+  /// False when the message is not there any more. Never throws.
   public func read(
     _ id: StoredMessageID,
     _ body: (StoredFacts, Span<UInt8>, Span<UInt8>, Span<UInt8>) -> Void
@@ -94,6 +112,8 @@ public final class MemoryStore: Store {
     }
   }
 
+  /// Forgets a message, and gives its block back; an identifier that is out of use does nothing.
+  /// Never throws.
   public func remove(_ id: StoredMessageID) throws(StoreError) {
     state.withLock { state in
       let slot = state.slot(id)
@@ -105,6 +125,7 @@ public final class MemoryStore: Store {
     }
   }
 
+  /// Both of one moment: what the limits are held against.
   public var size: (messages: Int, bytes: Int) {
     state.withLock { ($0.records.count, $0.bytes) }
   }

@@ -2,7 +2,11 @@ import Util
 
 /// A message in a store, named for as long as it is there.
 public struct StoredMessageID: Hashable, Sendable, BitwiseCopyable {
+  /// Means something to the store that gave it out only. Never 0, so that a caller may let 0 stand
+  /// for "no message".
   public var rawValue: UInt64
+
+  /// An identifier that was written down as a number, such as the one in an index.
   public init(rawValue: UInt64) { self.rawValue = rawValue }
 }
 
@@ -22,6 +26,7 @@ public struct StoredFacts: BitwiseCopyable, Sendable {
   /// Second at which it expires; 0 for never.
   public var expiresAt: UInt32
 
+  /// Neither value is checked: the store gives them back as they are.
   public init(qos: UInt8, expiresAt: UInt32) {
     self.qos = qos
     self.expiresAt = expiresAt
@@ -39,9 +44,12 @@ public protocol Store: AnyObject, Sendable {
   var kind: String { get }
 
   /// Keeps a copy of a message.
+  /// - Parameter old: the message whose place it takes: it does not count against the limits, so
+  ///   that a full store can still change what it holds. It stays until the caller removes it.
   /// - Throws: `StoreError`.
   func insert(
-    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>
+    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
+    replacing old: StoredMessageID?
   ) throws(StoreError) -> StoredMessageID
 
   /// Calls `body` with a message, valid during the call; false when it is not there any more.

@@ -42,7 +42,8 @@ public func hashBytes(_ bytes: Span<UInt8>, seed: HashSeed) -> UInt64 {
       let high = unsafe buffer.loadUnaligned(fromByteOffset: left - 4, as: UInt32.self)
       tail = UInt64(high) << 32 | UInt64(low)
     } else if left > 0 {
-      tail = unsafe UInt64(buffer[0]) | UInt64(buffer[left / 2]) << 8 | UInt64(buffer[left - 1]) << 16
+      tail =
+        unsafe UInt64(buffer[0]) | UInt64(buffer[left / 2]) << 8 | UInt64(buffer[left - 1]) << 16
     }
     return mix(mix(state ^ tail, seed.second), seed.first)
   }

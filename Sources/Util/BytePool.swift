@@ -27,6 +27,7 @@ public struct BytePool: ~Copyable {
 
   private struct Large: BitwiseCopyable {
     var address: UInt
+    /// 0 in a record that is free.
     var count: Int
   }
 
@@ -71,6 +72,14 @@ public struct BytePool: ~Copyable {
     for index in 0..<classCount where unsafe isStarted[index] {
       unsafe (regions + index).deinitialize(count: 1)
     }
+    var slot: UInt32 = 1
+    while slot < large.limit {
+      let block = large[slot]
+      if block.count != 0 {
+        unsafe munmap(UnsafeMutableRawPointer(bitPattern: block.address), block.count)
+      }
+      slot += 1
+    }
     unsafe isStarted.deallocate()
     unsafe regions.deallocate()
     unsafe classOfSize.deallocate()
@@ -100,6 +109,7 @@ public struct BytePool: ~Copyable {
 
   /// A block of at least `count` bytes, contents undefined; nil when the pool is exhausted.
   public func allocate(_ count: Int) -> UInt32? {
+    precondition(count >= 0, "not a size")
     guard count <= BytePool.largestClass else { return allocateLarge(count) }
     let sizeClass = unsafe Int(classOfSize[(count + 7) / 8])
     if unsafe !isStarted[sizeClass] { start(sizeClass) }
@@ -110,9 +120,15 @@ public struct BytePool: ~Copyable {
 
   private func start(_ sizeClass: Int) {
     let size = BytePool.classSizes[sizeClass]
-    let blocks = min(capacityBytes / size, 1 << Int(BytePool.indexBits))
-    unsafe (regions + sizeClass).initialize(to: Region(stride: size, capacity: max(2, blocks)))
+    let blocks = BytePool.blockLimit(size, capacityBytes)
+    unsafe (regions + sizeClass).initialize(to: Region(stride: size, capacity: blocks))
     unsafe isStarted[sizeClass] = true
+  }
+
+  /// Blocks of one class. A region rounds up to whole chunks; a chunk less than what the bits of a
+  /// handle name leaves room for that.
+  static func blockLimit(_ size: Int, _ capacityBytes: Int) -> Int {
+    max(2, min(capacityBytes / size, 1 << Int(indexBits) - Region.chunkBytes / size))
   }
 
   private static let largeClass: UInt32 = 63
@@ -140,6 +156,7 @@ public struct BytePool: ~Copyable {
       unsafe munmap(UnsafeMutableRawPointer(bitPattern: block.address), block.count)
       unsafe totals.pointee.usedBytes -= block.count
       unsafe totals.pointee.largeBytes -= block.count
+      large[index].count = 0
       large.remove(index)
       return
     }
@@ -174,7 +191,7 @@ public struct BytePool: ~Copyable {
   /// The first `count` bytes of a block.
   @_lifetime(borrow self)
   public func bytes(_ handle: UInt32, count: Int) -> Span<UInt8> {
-    precondition(count <= capacity(of: handle), "beyond the block")
+    precondition(count >= 0 && count <= capacity(of: handle), "beyond the block")
     // The block's memory stays mapped while the pool lives; a block freed meanwhile reads as
     // other bytes, never as unmapped memory, except for large ones, which the owner must not free
     // while a span is in use.
@@ -187,7 +204,7 @@ public struct BytePool: ~Copyable {
   /// The first `count` bytes of a block, for writing.
   @_lifetime(borrow self)
   public func mutableBytes(_ handle: UInt32, count: Int) -> MutableSpan<UInt8> {
-    precondition(count <= capacity(of: handle), "beyond the block")
+    precondition(count >= 0 && count <= capacity(of: handle), "beyond the block")
     let span = unsafe UnsafeMutableBufferPointer(
       start: address(of: handle).assumingMemoryBound(to: UInt8.self), count: count
     ).mutableSpan

@@ -8,6 +8,7 @@ public struct ByteRange: Equatable, Hashable, Sendable, BitwiseCopyable {
   /// Number of bytes; at most 268,435,455, the largest remaining length of MQTT.
   public var count: UInt32
 
+  /// Both must lie in 0 to `UInt32.max`, which every offset into a packet does; nothing is checked.
   @inlinable
   public init(offset: Int, count: Int) {
     self.offset = UInt32(truncatingIfNeeded: offset)
@@ -17,8 +18,10 @@ public struct ByteRange: Equatable, Hashable, Sendable, BitwiseCopyable {
   /// A field that is absent or empty.
   public static var empty: ByteRange { ByteRange(offset: 0, count: 0) }
 
+  /// Whether the field has no bytes, be it absent or empty.
   @inlinable public var isEmpty: Bool { count == 0 }
 
+  /// The same as indices of the packet's span.
   @inlinable public var range: Range<Int> { Int(offset)..<Int(offset) + Int(count) }
 }
 

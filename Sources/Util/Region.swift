@@ -86,7 +86,8 @@ struct Region: ~Copyable {
     let address = unsafe mmap(
       nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     guard let address = unsafe address, unsafe address != MAP_FAILED else {
-      fatalError("cannot reserve \(count) bytes of addresses: errno \(errno); see vm.overcommit_memory")
+      fatalError(
+        "cannot reserve \(count) bytes of addresses: errno \(errno); see vm.overcommit_memory")
     }
     return unsafe address
   }
@@ -147,9 +148,11 @@ struct Region: ~Copyable {
 
   /// Takes a block back. Its first four bytes are overwritten.
   func free(_ index: UInt32) {
+    // The address first: it checks the index, which the table of chunks does not.
+    let block = unsafe address(index)
     let chunk = Int(index) / blocksPerChunk
     precondition(unsafe chunks[chunk].live > 0, "freed twice")
-    unsafe address(index).storeBytes(of: chunks[chunk].firstFree, as: UInt32.self)
+    unsafe block.storeBytes(of: chunks[chunk].firstFree, as: UInt32.self)
     unsafe chunks[chunk].firstFree = index
     unsafe chunks[chunk].live -= 1
     unsafe state.pointee.liveCount -= 1

@@ -5,13 +5,16 @@ public struct TimerLinks: BitwiseCopyable, Sendable {
   /// The tick at which the timer fires; 0 while it is not set.
   public fileprivate(set) var deadline: UInt32 = 0
 
+  /// A timer that is not set.
   public init() {}
 
+  /// Whether the timer is to fire.
   public var isSet: Bool { deadline != 0 }
 }
 
 /// A record that holds the links of its timer.
 public protocol TimerOwner: BitwiseCopyable {
+  /// Written by the wheel alone; a record starts with `TimerLinks()`.
   var timer: TimerLinks { get set }
 }
 
@@ -36,7 +39,15 @@ public struct TimerWheel<Record: TimerOwner>: ~Copyable {
   private let heads: UnsafeMutablePointer<UInt32>
   /// One bit for each bucket that is not empty.
   private let occupied: UnsafeMutablePointer<UInt64>
-  private var current: UInt32
+  // Behind a pointer, so that `advance` does not hold the wheel for itself while its callbacks
+  // set and stop timers.
+  private let present: UnsafeMutablePointer<UInt32>
+
+  /// The tick that was advanced to.
+  private var current: UInt32 {
+    get { unsafe present.pointee }
+    nonmutating set { unsafe present.pointee = newValue }
+  }
 
   /// - Parameter now: the tick to start from.
   public init(now: UInt32) {
@@ -45,12 +56,14 @@ public struct TimerWheel<Record: TimerOwner>: ~Copyable {
     unsafe heads.initialize(repeating: 0, count: buckets + 1)
     unsafe occupied = .allocate(capacity: buckets / 64)
     unsafe occupied.initialize(repeating: 0, count: buckets / 64)
-    current = now
+    unsafe present = .allocate(capacity: 1)
+    unsafe present.initialize(to: now)
   }
 
   deinit {
     unsafe heads.deallocate()
     unsafe occupied.deallocate()
+    unsafe present.deallocate()
   }
 
   private func bucket(_ tick: UInt32) -> Int { Int(tick) & (TimerWheel.bucketCount - 1) }
@@ -91,7 +104,7 @@ public struct TimerWheel<Record: TimerOwner>: ~Copyable {
 
   /// Moves to the tick `now`, and stops and names each timer that is due. The callback may set
   /// and stop timers and remove records, its own included.
-  public mutating func advance(
+  public func advance(
     to now: UInt32, in records: borrowing Slab<Record>, fire: (UInt32) -> Void
   ) {
     // After a pause longer than a round, each bucket is visited once.

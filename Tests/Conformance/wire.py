@@ -315,7 +315,6 @@ def parse(data, version):
         result.topic = body.string()
         if result.qos:
             result.pid = body.two()
-            require(result.pid, "PUBLISH with packet id 0")
         if version == 5:
             result.props = body.properties(PUBLISH)
         require("+" not in result.topic and "#" not in result.topic, "a wildcard in PUBLISH")
@@ -335,12 +334,15 @@ def parse(data, version):
         if kind == SUBACK or version == 5:
             result.codes = list(body.rest())
             legal = REASONS[kind] if version == 5 else {0, 1, 2, 0x80}
-            require(set(result.codes) <= legal, f"{NAMES[kind]} codes {result.codes}")
+            require(result.codes and set(result.codes) <= legal,
+                    f"{NAMES[kind]} codes {result.codes}")
     elif kind in (DISCONNECT, AUTH) and body.data:
         result.reason = body.byte()
         if body.at < len(body.data):
             result.props = body.properties(kind)
         require(result.reason in REASONS[kind], f"{NAMES[kind]} reason {result.reason:#x}")
+    if result.qos or PUBACK <= kind <= UNSUBACK:
+        require(result.pid, f"{NAMES[kind]} with packet id 0")
     require(body.at == len(body.data), f"{NAMES[kind]} with bytes left over")
     return result
 

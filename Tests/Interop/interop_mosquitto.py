@@ -79,8 +79,8 @@ class Subscriber:
             self._debug.append("(end of output)")
             self._changed.notify_all()
 
-    def _wait(self, condition, what: str):
-        end = time.monotonic() + DEADLINE
+    def _wait(self, condition, what: str, timeout: float = DEADLINE):
+        end = time.monotonic() + timeout
         with self._changed:
             while not condition():
                 left = end - time.monotonic()
@@ -103,8 +103,8 @@ class Subscriber:
         self._wait(look, f"line with {part!r}")
         return found[0]
 
-    def receive(self, count: int) -> list[list[str]]:
-        self._wait(lambda: len(self._messages) >= count, f"{count} messages")
+    def receive(self, count: int, timeout: float = DEADLINE) -> list[list[str]]:
+        self._wait(lambda: len(self._messages) >= count, f"{count} messages", timeout)
         with self._changed:
             return [self._messages.popleft() for _ in range(count)]
 
