@@ -70,9 +70,14 @@ let package = Package(
     tests("PacketTests", ["Packet", "Util"]),
     tests("NetTests", ["Net", "Util", "CLinux"]),
     tests("PubSubTests", ["PubSub", "Packet", "Util"]),
+    tests("StoreTests", ["Store", "Util"]),
     tests("SessionTests", ["Session", "PubSub", "Packet", "Store", "Util"]),
     tests(
-      "MQTTServerTests", ["MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "Util"]),
+      "MQTTServerTests",
+      [
+        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "Util",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     tests("ConfTests", ["Conf", "Util"]),
     tests(
       "BifrostTests",

@@ -17,7 +17,6 @@ extension ServerOptions {
       case .off: .off
       }
     maximumConnections = values.maximumConnections
-    shutdownTimeoutMilliseconds = values.shutdownTimeoutMilliseconds
     systemIntervalMilliseconds = values.systemIntervalMilliseconds
     connectTimeoutMilliseconds = values.connectTimeoutMilliseconds
     maximumKeepAlive = UInt16(clamping: values.maximumKeepAliveMilliseconds / 1000)

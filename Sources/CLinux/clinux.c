@@ -76,7 +76,7 @@ int clinux_listen(const char *address, uint16_t port, int backlog, int reuse_por
     // Accepted sockets inherit it: one system call less for each client.
     if (setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return fail(descriptor);
     if (bind(descriptor, (struct sockaddr *)&storage, length) != 0) return fail(descriptor);
-    if (listen(descriptor, backlog) != 0) return fail(descriptor);
+    if (backlog > 0 && listen(descriptor, backlog) != 0) return fail(descriptor);
     length = sizeof storage;
     if (getsockname(descriptor, (struct sockaddr *)&storage, &length) != 0) return fail(descriptor);
     *bound_port = ntohs(storage.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);

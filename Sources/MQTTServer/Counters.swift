@@ -17,6 +17,8 @@ struct Counters: BitwiseCopyable, Sendable {
   var bytesReceived: UInt64 = 0
   var bytesSent: UInt64 = 0
   var sockets: UInt64 = 0
+  /// Clients for whom no descriptor was left.
+  var unaccepted: UInt64 = 0
   // Levels, not sums.
   var connected: UInt64 = 0
   var sessions: UInt64 = 0
@@ -41,6 +43,7 @@ struct Counters: BitwiseCopyable, Sendable {
     bytesReceived += other.bytesReceived
     bytesSent += other.bytesSent
     sockets += other.sockets
+    unaccepted += other.unaccepted
     connected += other.connected
     sessions += other.sessions
     subscriptions += other.subscriptions

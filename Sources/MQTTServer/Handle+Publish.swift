@@ -78,29 +78,30 @@ extension Worker {
     var facts = MessageFacts(
       qos: publish.qos, retain: publish.retain, publisher: sessions.records[session].entry)
     if let interval = publish.properties.messageExpiryInterval {
-      let (sum, overflows) = second.addingReportingOverflow(max(1, interval))
-      facts.expiresAt = overflows ? .max : sum
+      facts.expiresAt = MessageFacts.expiry(after: interval, at: second)
     }
-    let isMatched: Bool
+    let routing: Routing
     if publish.properties.forwardedIsRaw {
-      isMatched = route(
+      routing = route(
         MessageView(
           facts: facts, topic: topic, properties: packet.extracting(publish.properties.raw),
           payload: payload), from: slot)
     } else {
       let properties = forwarded(publish.properties, of: packet)
-      isMatched = route(
+      routing = route(
         MessageView(facts: facts, topic: topic, properties: properties.span, payload: payload),
         from: slot)
     }
+    let reason: ReasonCode
+    switch routing {
+    case .matched: reason = .success
+    case .unmatched: reason = .noMatchingSubscribers
+    case .notRetained: return reject(slot, session, publish, .quotaExceeded, version)
+    }
     switch publish.qos {
     case .atMostOnce: break
-    case .atLeastOnce:
-      acknowledge(
-        slot, .pubAck, publish.packetID, isMatched ? .success : .noMatchingSubscribers, version)
-    case .exactlyOnce:
-      acknowledge(
-        slot, .pubRec, publish.packetID, isMatched ? .success : .noMatchingSubscribers, version)
+    case .atLeastOnce: acknowledge(slot, .pubAck, publish.packetID, reason, version)
+    case .exactlyOnce: acknowledge(slot, .pubRec, publish.packetID, reason, version)
     }
   }
 
@@ -139,11 +140,23 @@ extension Worker {
     }
   }
 
-  /// Sends a message to the loops that may have subscribers, and serves those here. False when
-  /// nobody subscribes anywhere.
+  /// Where a message went.
+  enum Routing {
+    /// Somebody may have subscribed to its topic.
+    case matched
+    /// Nobody subscribes to its topic anywhere.
+    case unmatched
+    /// It could not be retained, and was not delivered either: the client may try again.
+    case notRetained
+  }
+
+  /// Retains a message that is to be, sends it to the loops that may have subscribers, and serves
+  /// those here.
+  /// - Parameter slot: the publisher's connection; 0 for a will or `$SYS`, which are delivered even
+  ///   if they can't be retained.
   @discardableResult
-  func route(_ message: borrowing MessageView, from slot: UInt32) -> Bool {
-    if message.facts.retain { retain(message) }
+  func route(_ message: borrowing MessageView, from slot: UInt32) -> Routing {
+    if message.facts.retain && !retain(message) && slot != 0 { return .notRetained }
     let hash = topicHash(message.topic, seed: broker.seed)
     var isMatched = false
     if let interest = broker.interest {
@@ -157,16 +170,17 @@ extension Worker {
     // Any loop counts: the home of a shared subscription passes on what it gets, and only the
     // publisher can be held back.
     if outboxesInUse != 0 && broker.isPressed { holdForPressure(slot) }
-    return isMatched
+    return isMatched ? .matched : .unmatched
   }
 
-  private func retain(_ message: borrowing MessageView) {
+  private func retain(_ message: borrowing MessageView) -> Bool {
     do throws(StoreError) {
       try broker.retained.set(message)
+      return true
     } catch {
-      counters.publishesDropped += 1
       let topic = message.topic.description
-      broker.logger.error("cannot retain a message on \(topic): \(error)")
+      journal.note(self, "cannot retain a message on \(topic): \(error)")
+      return false
     }
   }
 }

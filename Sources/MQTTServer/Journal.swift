@@ -25,6 +25,12 @@ final class Journal {
     logger.warning("client: \(text())", metadata: ["client": "\(worker.clientName(session))"])
   }
 
+  /// Says what happened to the broker because of what clients do.
+  func note(_ worker: Worker, _ text: @autoclosure () -> String) {
+    guard admits(worker.second) else { return }
+    logger.error("\(text())")
+  }
+
   private func admits(_ second: UInt32) -> Bool {
     guard logger.logLevel <= .warning else { return false }
     if second != window {

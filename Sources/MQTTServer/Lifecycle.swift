@@ -44,8 +44,9 @@ extension Worker {
   static func due(_ now: UInt32, seconds: UInt32) -> UInt32 {
     let (ticks, overflows) = seconds.multipliedReportingOverflow(by: 8)
     if overflows { return .max }
-    let (sum, isLate) = now.addingReportingOverflow(max(1, ticks))
-    return isLate ? .max : sum
+    let (sum, isLate) = now.addingReportingOverflow(ticks)
+    // The present tick has begun already: one more, so that it is never too early.
+    return isLate || sum == .max ? .max : sum + 1
   }
 
   private func setSessionTimer(_ session: UInt32) {
@@ -82,10 +83,7 @@ extension Worker {
     sessions.extras[extra].willDue = 0
     sessions.messages.withView(will) { message in
       var facts = message.facts
-      if lifetime != 0 {
-        let (sum, overflows) = second.addingReportingOverflow(lifetime)
-        facts.expiresAt = overflows ? .max : sum
-      }
+      if lifetime != 0 { facts.expiresAt = MessageFacts.expiry(after: lifetime, at: second) }
       _ = route(
         MessageView(
           facts: facts, topic: message.topic, properties: message.properties,

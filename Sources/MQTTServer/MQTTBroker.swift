@@ -22,7 +22,7 @@ public final class MQTTBroker: Sendable {
 
   private let options: ServerOptions
   private let logger: Logger
-  private let broker: Broker
+  let broker: Broker
   private let usesPrivateDescriptors: Bool
   private let state = Mutex(State())
 

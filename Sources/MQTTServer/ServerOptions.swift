@@ -34,8 +34,6 @@ public struct ServerOptions: Sendable {
   public var privateDescriptors = PrivateDescriptors.auto
   /// Connections at a time; 0 for as many as there are descriptors for.
   public var maximumConnections = 0
-  /// What is meant for `MQTTBroker.stop`: how long clients have to take their last bytes.
-  public var shutdownTimeoutMilliseconds = 10_000
   /// Time between two publications of the `$SYS` topics; 0 turns them off.
   public var systemIntervalMilliseconds = 10_000
   /// How long a client may take from its connection to the end of its CONNECT.
@@ -95,6 +93,9 @@ enum Fixed {
   static let handOverLimit: UInt8 = 8
   /// Empty batches of publishes that are kept: two on the way between any two of eight busy loops.
   static let spareBatches = 128
+  /// Topics that we give an alias towards one client, whatever it takes: each message is compared
+  /// with all of them.
+  static let sentAliases: UInt16 = 64
   /// Log lines about clients that one loop writes in a second; the rest are counted.
   static let logLinesPerSecond = 10
   /// Subscription identifiers of one delivery beyond which further ones are left out: 4 KiB of

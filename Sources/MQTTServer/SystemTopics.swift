@@ -83,6 +83,8 @@ extension Worker {
     say("clients/inactive", away)
     say("clients/maximum", highest)
     say("clients/expired", sum.expiredClients)
+    say("clients/refused", sum.refusals + sum.unaccepted)
+    say("clients/protocol errors", sum.protocolErrors)
     say("messages/received", sum.messagesReceived)
     say("messages/sent", sum.messagesSent)
     say("messages/stored", sum.queuedMessages + UInt64(broker.store.size.messages))
@@ -123,6 +125,3 @@ extension Worker {
         properties: Span(), payload: payload.span), from: 0)
   }
 }
-
-/// The version of this program.
-public let bifrostVersion = "0.1.0"

@@ -68,7 +68,7 @@ final class TemplateCache {
   ) -> Template {
     let header = PublishHeader(
       version: version, qos: qos, retain: retain,
-      messageExpiryInterval: message.facts.secondsLeft(at: second).map { max(1, $0) })
+      messageExpiryInterval: message.facts.intervalLeft(at: second))
     let identifiers: InlineArray<1, UInt32> = [identifier]
     let list = identifier == 0 ? identifiers.span.extracting(first: 0) : identifiers.span
     let layout = header.layout(

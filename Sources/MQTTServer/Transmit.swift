@@ -60,8 +60,7 @@ extension Worker {
     var header = PublishHeader(
       version: sessions.records[session].version, qos: qos, retain: retain, dup: isRetry,
       packetID: packetID,
-      // What is left of its time; never 0, which would be "expired" [MQTT-3.3.2-6].
-      messageExpiryInterval: message.facts.secondsLeft(at: second).map { max(1, $0) })
+      messageExpiryInterval: message.facts.intervalLeft(at: second))
     var sendsTopic = true
     if let alias = sentAlias(session, message.topic) {
       header.topicAlias = alias.alias

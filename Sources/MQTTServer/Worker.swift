@@ -249,6 +249,7 @@ final class Worker: LoopHandler {
     counters.bytesReceived = statistics.bytesReceived
     counters.bytesSent = statistics.bytesSent
     counters.sockets = statistics.accepted
+    counters.unaccepted = statistics.refused
     counters.sessions = UInt64(sessions.count)
     counters.subscriptions = UInt64(subscriptions.count)
     counters.queuedMessages = UInt64(sessions.messages.count)

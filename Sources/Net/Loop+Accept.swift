@@ -41,10 +41,11 @@ extension Loop {
   }
 
   /// Fails where somebody else has the port. A shared port would not: another broker of the same
-  /// user that shares its port as well would silently get half of the clients.
+  /// user that shares its port as well would silently get half of the clients. The probe is bound and
+  /// does not listen, so that no client can reach it.
   private func probe(_ host: String, _ port: UInt16) throws(NetError) {
     var bound: UInt16 = 0
-    let descriptor = unsafe clinux_listen(host, port, 1, 0, &bound)
+    let descriptor = unsafe clinux_listen(host, port, 0, 0, &bound)
     if descriptor < 0 { throw Loop.failure(host, port, -descriptor) }
     close(descriptor)
   }

@@ -45,7 +45,6 @@ extension Loop {
 
   private func checked(_ count: Int, _ slot: UInt32, _ handler: Handler) -> Int? {
     if count > 0 {
-      statistics.reads += 1
       statistics.bytesReceived += UInt64(count)
       return count
     }

@@ -164,7 +164,6 @@ extension Loop {
         }
         return awaitWritable(slot)
       }
-      statistics.writes += 1
       statistics.bytesSent += UInt64(count)
       advance(record, by: count)
       if count < offered { return awaitWritable(slot) }

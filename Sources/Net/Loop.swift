@@ -135,7 +135,6 @@ public final class Loop<Handler: LoopHandler> {
       let count = unsafe clinux_epoll_wait(
         epoll, ready, Int32(Loop.eventLimit), timeout(handlerWants: wanted))
       now = TimerWheel<Connection>.presentTick
-      statistics.turns += 1
       if count > 0 {
         for index in 0..<Int(count) { dispatch(unsafe ready[index], handler) }
       }
@@ -239,12 +238,6 @@ public final class Loop<Handler: LoopHandler> {
 
 /// Counters of one loop, written by it alone.
 public struct LoopStatistics: BitwiseCopyable, Sendable {
-  /// Wake-ups with all that was handled in each.
-  public var turns: UInt64 = 0
-  /// System calls that read something from a client.
-  public var reads: UInt64 = 0
-  /// System calls that wrote something to a client.
-  public var writes: UInt64 = 0
   /// Bytes read from clients.
   public var bytesReceived: UInt64 = 0
   /// Bytes that sockets took. What a client that went away never read is among them.

@@ -20,10 +20,21 @@ public struct MessageFacts: BitwiseCopyable, Sendable {
     self.publisher = publisher
   }
 
-  /// Seconds left at `second`; nil when the message does not expire, 0 when it has.
-  public func secondsLeft(at second: UInt32) -> UInt32? {
+  /// The second at which a message expires that lives `interval` seconds from within `second`:
+  /// never too early, so up to a second too late.
+  public static func expiry(after interval: UInt32, at second: UInt32) -> UInt32 {
+    let (sum, overflows) = second.addingReportingOverflow(interval)
+    return overflows || sum == .max ? .max : sum + 1
+  }
+
+  /// Whether the message has expired at `second`.
+  public func isExpired(at second: UInt32) -> Bool { expiresAt != 0 && expiresAt <= second }
+
+  /// What is left of the expiry interval at `second`, to be sent on [MQTT-3.3.2-6]; nil when the
+  /// message does not expire.
+  public func intervalLeft(at second: UInt32) -> UInt32? {
     if expiresAt == 0 { return nil }
-    return expiresAt > second ? expiresAt - second : 0
+    return expiresAt > second ? expiresAt - second - 1 : 0
   }
 }
 

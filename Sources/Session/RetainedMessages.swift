@@ -60,7 +60,7 @@ public final class RetainedMessages: Sendable {
         facts: MessageFacts(
           qos: QoS(rawValue: facts.qos) ?? .atMostOnce, retain: true, expiresAt: facts.expiresAt),
         topic: topic, properties: properties, payload: payload)
-      if view.facts.secondsLeft(at: second) == 0 { expired = topic.array } else { body(view) }
+      if view.facts.isExpired(at: second) { expired = topic.array } else { body(view) }
     }
     if let expired { try forget(expired.span, id) }
   }

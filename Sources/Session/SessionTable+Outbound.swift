@@ -45,7 +45,7 @@ extension SessionTable {
   }
 
   /// Messages that the client takes at a time.
-  private func quota(_ slot: UInt32) -> UInt32 {
+  func quota(_ slot: UInt32) -> UInt32 {
     UInt32(min(records[slot].sendQuota, SessionLimits.maximumQuota))
   }
 
@@ -137,9 +137,11 @@ extension SessionTable {
       guard ring != 0 else { return nil }
       let outbound = rings[ring]
       let hasStragglers = outbound.stragglersTransmitted < outbound.stragglerCount
-      if hasStragglers, let retry = nextStragglerRetry(slot, ring) { return retry }
+      if hasStragglers, let release = nextStragglerRetry(slot, ring, releasesOnly: true) {
+        return release
+      }
       if outbound.released < outbound.numbered, let release = nextRelease(ring) { return release }
-      if hasStragglers { return nil }
+      if hasStragglers { return nextStragglerRetry(slot, ring, releasesOnly: false) }
       if outbound.transmitted < outbound.numbered {
         if let retry = nextRetry(slot, ring) { return retry }
         if rings[ring].transmitted < rings[ring].numbered { return nil }
@@ -150,7 +152,7 @@ extension SessionTable {
       else { return nil }
       let place = rings[ring].numbered - 1
       let delivery = get(ring, place)
-      if messages.facts(delivery.message).secondsLeft(at: second) == 0 {
+      if messages.facts(delivery.message).isExpired(at: second) {
         expired += 1
         complete(slot, ring, place)
         continue
@@ -315,6 +317,7 @@ extension SessionTable {
     rings[ring].transmitted = 0
     rings[ring].released = 0
     rings[ring].inFlight = 0
+    stragglersConnectionEnded(ring)
   }
 
   /// Takes away each message of a shared subscription that this session was given and that may

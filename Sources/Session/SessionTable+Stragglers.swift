@@ -2,7 +2,8 @@ import Packet
 import Util
 
 /// Deliveries that a client leaves unacknowledged while it acknowledges much that is newer: a list
-/// beside the ring, oldest first, no longer than the client's receive maximum.
+/// beside the ring, oldest first (after a reconnect, those that await PUBCOMP before the others), no
+/// longer than the client's receive maximum.
 extension SessionTable {
   /// Moves the oldest delivery of a full ring, and what is done behind it, out of the ring. False
   /// without memory.
@@ -27,12 +28,31 @@ extension SessionTable {
     return nil
   }
 
+  /// All stragglers are to be sent again: first those whose PUBREL no quota delays.
+  func stragglersConnectionEnded(_ ring: UInt32) {
+    rings[ring].stragglersTransmitted = 0
+    var released: UInt16 = 0
+    for place in 0..<rings[ring].stragglerCount {
+      let delivery = getStraggler(ring, place)
+      guard delivery.state == .awaitsPubComp else { continue }
+      var hole = place
+      while hole > released {
+        setStraggler(ring, hole, getStraggler(ring, hole - 1))
+        hole -= 1
+      }
+      setStraggler(ring, released, delivery)
+      released += 1
+    }
+  }
+
   /// The next straggler to be sent again after a reconnect; nil while the client takes no more.
-  func nextStragglerRetry(_ slot: UInt32, _ ring: UInt32) -> Transmission? {
+  func nextStragglerRetry(
+    _ slot: UInt32, _ ring: UInt32, releasesOnly: Bool
+  ) -> Transmission? {
     let place = rings[ring].stragglersTransmitted
     let delivery = getStraggler(ring, place)
     let isRelease = delivery.state == .awaitsPubComp
-    guard isRelease || rings[ring].inFlight < UInt32(records[slot].sendQuota) else { return nil }
+    guard isRelease || (!releasesOnly && rings[ring].inFlight < quota(slot)) else { return nil }
     rings[ring].stragglersTransmitted = place + 1
     rings[ring].inFlight += 1
     return Transmission(

@@ -8,8 +8,8 @@ public protocol HashChained: BitwiseCopyable {
 
 /// The bucket heads of a chained hash table whose records live in a slab.
 ///
-/// It grows by linear hashing: an insertion that finds the table full splits one bucket, a removal
-/// that finds it sparse merges one. So there is never a pause to rehash a million records, and the
+/// It grows by linear hashing: an insertion that finds the table full splits a bucket or two, a
+/// removal that finds it sparse merges as many. So there is never a pause to rehash a million records, and the
 /// heads take 5 to 8 bytes for each record at any size. One thread uses it.
 @safe
 public struct HashChains: ~Copyable {
@@ -84,7 +84,10 @@ public struct HashChains: ~Copyable {
     records[slot].nextInBucket = unsafe heads[bucket]
     unsafe heads[bucket] = slot
     count += 1
-    if count * 4 > bucketCount * 3 && bucketCount < maximumBuckets { split(records) }
+    // Four buckets for three records: one for each would let the table fall behind.
+    for _ in 0..<2 where count * 4 > bucketCount * 3 && bucketCount < maximumBuckets {
+      split(records)
+    }
   }
 
   /// Takes the record in `slot`, which must be in its chain, out of it.

@@ -39,7 +39,6 @@ struct OptionsTests {
     ("--net-private-descriptors=on", "privateDescriptors", "on"),
     ("--net-private-descriptors=off", "privateDescriptors", "off"),
     ("--mqtt-max-connections=5", "maximumConnections", "5"),
-    ("--shutdown-timeout=1s", "shutdownTimeoutMilliseconds", "1000"),
     ("--sys-interval=0", "systemIntervalMilliseconds", "0"),
     ("--mqtt-connect-timeout=1s", "connectTimeoutMilliseconds", "1000"),
     ("--mqtt-max-keep-alive=65535s", "maximumKeepAlive", "65535"),

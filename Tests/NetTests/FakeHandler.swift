@@ -1,12 +1,13 @@
 import Dispatch
 import Synchronization
+import Util
 
 @testable import Net
 
 /// What a handler heard.
 enum Event: Equatable, Sendable {
   case opened(UInt32)
-  case message(UInt32, count: Int, hash: UInt64)
+  case message(UInt32, count: Int, hash: Int)
   case closed(UInt32, isPeer: Bool)
   case timer(UInt32)
   case drained(UInt32)
@@ -65,6 +66,8 @@ final class FakeHandler: LoopHandler {
   /// What `turnEnds` answers, from the present tick.
   var wish: (UInt32) -> UInt32? = { _ in nil }
   var open: Set<UInt32> = []
+  /// How often the loop woke up.
+  var turns = 0
 
   init(_ loop: Loop<FakeHandler>, _ log: EventLog) {
     self.loop = loop
@@ -87,10 +90,7 @@ final class FakeHandler: LoopHandler {
       guard bytes.count - offset >= 4 + length else {
         return Received(consumed: offset, needed: 4 + length)
       }
-      let body = [UInt8](unsafeUninitializedCapacity: length) { buffer, count in
-        for index in 0..<length { unsafe buffer[index] = bytes[offset + 4 + index] }
-        count = length
-      }
+      let body = bytes.extracting((offset + 4)..<(offset + 4 + length)).array
       offset += 4 + length
       log.add(.message(slot, count: length, hash: hash(body)))
       onMessage(self, slot, body)
@@ -123,32 +123,30 @@ final class FakeHandler: LoopHandler {
 
   func receive(_ letter: Order) { letter.run(self) }
 
-  func turnEnds(now: UInt32) -> UInt32? { wish(now) }
+  func turnEnds(now: UInt32) -> UInt32? {
+    turns += 1
+    return wish(now)
+  }
 
   /// Adds bytes as one write.
   @discardableResult
   func write(_ slot: UInt32, _ bytes: [UInt8]) -> Bool {
-    loop.write(slot, count: bytes.count) { out in
-      for byte in bytes { out.append(byte) }
-    }
+    loop.write(slot, header: bytes.span, packetIDOffset: 0, packetID: 0, body: Span())
   }
 }
 
-/// FNV-1a, to compare messages without keeping them.
-func hash(_ bytes: [UInt8]) -> UInt64 {
-  var value: UInt64 = 0xCBF2_9CE4_8422_2325
-  for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }
-  return value
-}
+/// Compares messages without keeping them, within one process.
+func hash(_ bytes: [UInt8]) -> Int { bytes.hashValue }
 
-/// A body in which each place differs from its neighbours.
+private let pattern: [UInt8] = {
+  var random = SplitMix(state: 1)
+  return (0..<1_200_000).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+}()
+
+/// A body of up to a million bytes; those of different seeds differ.
 func body(_ count: Int, seed: Int = 0) -> [UInt8] {
-  [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-    for index in 0..<count {
-      unsafe buffer[index] = UInt8(truncatingIfNeeded: index &* 31 &+ index >> 8 &+ seed &* 7)
-    }
-    filled = count
-  }
+  let start = seed * 127 % 200_000
+  return Array(pattern[start..<(start + count)])
 }
 
 /// A message on the wire.

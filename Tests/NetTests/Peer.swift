@@ -53,7 +53,7 @@ final class Peer: Sendable {
       let count = unsafe bytes.withUnsafeBytes {
         unsafe Glibc.send(
           descriptor, $0.baseAddress.map { unsafe $0 + sent }, bytes.count - sent,
-          Int32(MSG_NOSIGNAL.rawValue))
+          Int32(MSG_NOSIGNAL))
       }
       guard count > 0 else { throw TestFailure("send: \(errno)") }
       sent += count
@@ -63,7 +63,7 @@ final class Peer: Sendable {
   /// Up to `count` bytes; none at the end of the stream.
   func receive(upTo count: Int) throws -> [UInt8] {
     var code: Int32 = 0
-    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       let got = unsafe recv(descriptor, buffer.baseAddress, count, 0)
       if got < 0 { code = errno }
       filled = max(0, got)
@@ -86,6 +86,9 @@ final class Peer: Sendable {
 
   /// Whether nothing but the end of the stream is left.
   func isAtEnd() throws -> Bool { try receive(upTo: 1).isEmpty }
+
+  /// Says that nothing more is sent.
+  func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
   /// Ends the connection with a reset instead of a goodbye.
   func reset() {

@@ -21,6 +21,17 @@ final class Promise<Value: Sendable>: Sendable {
   }
 }
 
+/// What leads to a loop; made before any loop parts its table of open files.
+struct Ways: Sendable {
+  let mailbox: Mailbox<Order>
+  let passage: Passage
+
+  init() throws {
+    mailbox = Mailbox(wakeUp: try WakeUp())
+    passage = try Passage()
+  }
+}
+
 /// A loop on a thread of its own, with a fake handler. `stop` ends it.
 final class TestLoop: Sendable {
   let log = EventLog()
@@ -29,10 +40,11 @@ final class TestLoop: Sendable {
   let port: UInt16
   private let thread: LoopThread
 
-  init(isPrivate: Bool = false, maximumConnections: Int = 1000) throws {
-    let mailbox = Mailbox<Order>(wakeUp: try WakeUp())
+  init(isPrivate: Bool = false, maximumConnections: Int = 1000, ways: Ways? = nil) throws {
+    let ways = try ways ?? Ways()
+    let mailbox = ways.mailbox
     self.mailbox = mailbox
-    passage = try Passage()
+    passage = ways.passage
     let started = Promise<Result<UInt16, NetError>>()
     let log = log
     thread = try LoopThread(name: "test-loop") {
@@ -86,7 +98,7 @@ final class TestLoop: Sendable {
   }
 
   /// Messages that came, in order.
-  var messages: [(count: Int, hash: UInt64)] {
+  var messages: [(count: Int, hash: Int)] {
     log.events.compactMap {
       if case .message(_, let count, let hash) = $0 { (count, hash) } else { nil }
     }

@@ -42,8 +42,9 @@ int clinux_eventfd(void);
 /// accept4 with SOCK_NONBLOCK and SOCK_CLOEXEC. Returns the descriptor, or the negative errno.
 int clinux_accept(int listener);
 
-/// A TCP socket bound to a numeric address and listening. `reuse_port` lets several loops listen
-/// at one port. Returns the descriptor, or the negative errno; the port in use goes to `bound_port`.
+/// A TCP socket bound to a numeric address, and listening unless `backlog` is 0. `reuse_port`
+/// lets several loops listen at one port. Returns the descriptor, or the negative errno; the port in
+/// use goes to `bound_port`.
 int clinux_listen(const char *address, uint16_t port, int backlog, int reuse_port, uint16_t *bound_port);
 
 /// Two connected sockets that keep message borders, non-blocking. Returns 0 or errno.

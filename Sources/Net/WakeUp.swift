@@ -1,17 +1,6 @@
 import CLinux
 import Glibc
 
-/// An open file that is closed with its owner.
-public struct Descriptor: ~Copyable {
-  /// The system's number of the file, valid as long as its owner lives.
-  public let number: Int32
-
-  /// Takes over an open file: nobody else may close it.
-  public init(_ number: Int32) { self.number = number }
-
-  deinit { close(number) }
-}
-
 /// A counter that wakes a loop. It is made before loops part their tables of open files, so that
 /// its number means the same in each of them.
 public final class WakeUp: Sendable {

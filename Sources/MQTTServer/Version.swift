@@ -1,0 +1,2 @@
+/// The version of this program.
+public let bifrostVersion = "0.1.0"
