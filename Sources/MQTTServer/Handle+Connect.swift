@@ -259,9 +259,10 @@ extension Worker {
 
   private func refuseConnect(_ slot: UInt32, _ error: DecodeError, _ version: ProtocolVersion?) {
     if error == .protocolLevelUnsupported {
-      // Understood by clients of any version: 3.1.1 asks for return code 1 [MQTT-3.1.2-2].
+      // In the nearest version that there is [MQTT-3.1.2-2]: later ones are like MQTT 5.
+      let nearest = version ?? .v3_1_1
       let answer = ConnAckPacket(reason: .unsupportedProtocolVersion)
-      send(slot, count: answer.encodedCount(.v3_1_1)) { answer.encode(.v3_1_1, into: &$0) }
+      send(slot, count: answer.encodedCount(nearest)) { answer.encode(nearest, into: &$0) }
     } else if version == .v5 && error != .protocolNameUnknown {
       let answer = ConnAckPacket(reason: error.reason)
       send(slot, count: answer.encodedCount(.v5)) { answer.encode(.v5, into: &$0) }

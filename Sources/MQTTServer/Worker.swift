@@ -62,6 +62,8 @@ final class Worker: LoopHandler {
   /// How often a connection was handed over, while it waits for its CONNECT to be handled.
   var hops: [UInt32: UInt8] = [:]
   var stopDeadline: UInt32 = 0
+  /// When the pools give back what they keep; 0 while they keep nothing.
+  var trimDue: UInt32 = 0
   var system: SystemTopics?
 
   init(_ number: Int, _ broker: Broker, _ loop: Loop<Worker>) {
@@ -239,9 +241,25 @@ final class Worker: LoopHandler {
     if stopDeadline != 0 {
       if loop.isEmpty || now >= stopDeadline { loop.stop() } else { sooner(now + 1) }
     }
+    if let due = trimPools() { sooner(due) }
     postOutboxes()
     showCounters()
     return next
+  }
+
+  /// Once a second, what the pools keep for a busy time goes back. Gives the tick at which that is
+  /// to be done; nil while nothing is kept.
+  private func trimPools() -> UInt32? {
+    if loop.now >= trimDue {
+      if trimDue != 0 {
+        loop.blocks.trim()
+        sessions.blocks.trim()
+        sessions.messages.trim()
+      }
+      let hasSpare = loop.blocks.hasSpare || sessions.blocks.hasSpare || sessions.messages.hasSpare
+      trimDue = hasSpare ? loop.now + 8 : 0
+    }
+    return trimDue == 0 ? nil : trimDue
   }
 
   func showCounters() {

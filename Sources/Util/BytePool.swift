@@ -38,6 +38,7 @@ public struct BytePool: ~Copyable {
   /// Class of each size, in steps of eight bytes.
   private let classOfSize: UnsafeMutablePointer<UInt8>
   private let capacityBytes: Int
+  private let spareChunks: Int
   private let large: Slab<Large>
   private let totals: UnsafeMutablePointer<Totals>
 
@@ -46,9 +47,12 @@ public struct BytePool: ~Copyable {
     var largeBytes: Int
   }
 
-  /// - Parameter capacityBytes: addresses reserved for each size class; 1 GiB where nothing else
-  ///   is said, which bounds what one loop can hold in blocks of one size.
-  public init(capacityBytes: Int = 1 << 30) {
+  /// - Parameters:
+  ///   - capacityBytes: addresses reserved for each size class; 1 GiB where nothing else is said,
+  ///     which bounds what one loop can hold in blocks of one size.
+  ///   - spareChunks: empty chunks of each size class that are kept until `trim`, so that blocks
+  ///     which come and go in each turn cost no system call.
+  public init(capacityBytes: Int = 1 << 30, spareChunks: Int = 1) {
     let sizes = BytePool.classSizes
     classCount = sizes.count
     unsafe regions = .allocate(capacity: sizes.count)
@@ -63,6 +67,7 @@ public struct BytePool: ~Copyable {
       }
     }
     self.capacityBytes = capacityBytes
+    self.spareChunks = spareChunks
     large = Slab(capacity: 1 << 20)
     unsafe totals = .allocate(capacity: 1)
     unsafe totals.initialize(to: Totals(usedBytes: 0, largeBytes: 0))
@@ -121,7 +126,8 @@ public struct BytePool: ~Copyable {
   private func start(_ sizeClass: Int) {
     let size = BytePool.classSizes[sizeClass]
     let blocks = BytePool.blockLimit(size, capacityBytes)
-    unsafe (regions + sizeClass).initialize(to: Region(stride: size, capacity: blocks))
+    unsafe (regions + sizeClass).initialize(
+      to: Region(stride: size, capacity: blocks, spareLimit: spareChunks))
     unsafe isStarted[sizeClass] = true
   }
 
@@ -129,6 +135,21 @@ public struct BytePool: ~Copyable {
   /// handle name leaves room for that.
   static func blockLimit(_ size: Int, _ capacityBytes: Int) -> Int {
     max(2, min(capacityBytes / size, 1 << Int(indexBits) - Region.chunkBytes / size))
+  }
+
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool {
+    for index in 0..<classCount where unsafe isStarted[index] {
+      if unsafe regions[index].hasSpare { return true }
+    }
+    return false
+  }
+
+  /// Gives the memory of empty chunks back to the system, all but one of each size class.
+  public func trim() {
+    for index in 0..<classCount where unsafe isStarted[index] {
+      if unsafe regions[index].hasSpare { unsafe regions[index].trim() }
+    }
   }
 
   private static let largeClass: UInt32 = 63

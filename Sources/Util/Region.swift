@@ -165,6 +165,25 @@ struct Region: ~Copyable {
       unsafe state.pointee.spareChunks += 1
       return
     }
+    giveBack(chunk)
+  }
+
+  /// Whether there are more empty chunks than are kept in quiet times.
+  var hasSpare: Bool { unsafe state.pointee.spareChunks > 1 }
+
+  /// Gives the memory of empty chunks back to the system, all but one.
+  func trim() {
+    var chunk = 0
+    while unsafe state.pointee.spareChunks > 1 && chunk < Int(state.pointee.chunkCount) {
+      if unsafe chunks[chunk].isResident && chunks[chunk].live == 0 {
+        unsafe state.pointee.spareChunks -= 1
+        giveBack(chunk)
+      }
+      chunk += 1
+    }
+  }
+
+  private func giveBack(_ chunk: Int) {
     unsafe madvise(base + chunk * chunkStride, chunkStride, MADV_DONTNEED)
     unsafe chunks[chunk].firstFree = 0
     unsafe chunks[chunk].fresh = chunk == 0 ? 1 : 0

@@ -1,8 +1,8 @@
 """A broker for the tests, started once for each number of loops, and clients that end with them.
 
-BIFROST_BIN     the broker's binary (.build/release/bifrost)
-BROKER_ADDRESS  host:port of a running broker instead; tests that need flags of their own skip
-BIFROST_LOOPS   the numbers of loops to test (1,2)
+BIFROST_BIN        the broker's binary (.build/release/bifrost)
+BROKER_ADDRESS     host:port of a running broker instead; tests that need flags of their own skip
+CONFORMANCE_LOOPS  the numbers of loops to test (1,2)
 """
 import itertools
 import os
@@ -22,7 +22,7 @@ from wire_client import Client  # noqa: E402  the path above comes first
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("BIFROST_BIN", os.path.join(ROOT, ".build/release/bifrost"))
 RUNNING = os.environ.get("BROKER_ADDRESS")
-LOOPS = ["running"] if RUNNING else os.environ.get("BIFROST_LOOPS", "1,2").split(",")
+LOOPS = ["running"] if RUNNING else os.environ.get("CONFORMANCE_LOOPS", "1,2").split(",")
 # Names are unique over the whole run, also against a broker that has run tests before.
 numbers = itertools.count(1)
 PREFIX = f"c{os.getpid()}x{int(time.time()) % 100000}"
@@ -33,9 +33,11 @@ class Broker:
 
     def __init__(self, *flags):
         command = [BINARY, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--log-level", "info"]
+        # The settings are the flags alone, whatever the environment of the tests names.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("BIFROST_")}
         self.process = subprocess.Popen(
             command + list(flags), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, env=environment)
         self.log, self.address, self.ready = [], None, threading.Event()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()

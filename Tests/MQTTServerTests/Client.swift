@@ -49,9 +49,7 @@ final class Client {
   /// The next packet; nil at the end of the stream.
   func next() throws -> Incoming? {
     while true {
-      let frame = try decodeFrame(
-        buffer.span, from: offset, maximumPacketSize: maximumPossiblePacketSize, version: version)
-      if case .packet(let header) = frame {
+      if case .packet(let header) = try frame() {
         let packet = Array(buffer[offset..<(offset + header.totalLength)])
         offset += header.totalLength
         if offset == buffer.count || offset > 262_144 {
@@ -69,6 +67,12 @@ final class Client {
     }
   }
 
+  private func frame() throws -> Frame {
+    let bytes = buffer
+    return try decodeFrame(
+      bytes.span, from: offset, maximumPacketSize: maximumPossiblePacketSize, version: version)
+  }
+
   /// The next packet, which must be of this type.
   func expect(_ type: PacketType) throws -> Incoming {
     guard let packet = try next() else { throw TestFailure("the end instead of \(type)") }
@@ -79,12 +83,10 @@ final class Client {
   /// The next packet, which must be a PUBLISH.
   func message() throws -> Message {
     let packet = try expect(.publish)
-    let bytes = packet.bytes
-    let span = bytes.span
-    let publish = try Publish.decode(span, header: packet.header, version: version)
+    let publish = try Publish.decode(packet.bytes.span, header: packet.header, version: version)
     return Message(
-      topic: String(decoding: span.extracting(publish.topic).array, as: UTF8.self),
-      payload: span.extracting(publish.payload).array, qos: publish.qos, retain: publish.retain,
+      topic: String(decoding: packet.bytes[publish.topic.range], as: UTF8.self),
+      payload: Array(packet.bytes[publish.payload.range]), qos: publish.qos, retain: publish.retain,
       dup: publish.dup, packetID: publish.packetID)
   }
 

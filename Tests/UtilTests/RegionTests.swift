@@ -61,6 +61,41 @@ import Testing
     #expect(region.limit == 65_536)
   }
 
+  /// A region that may keep some empty chunks gives up all but one when it is told to.
+  @Test func spareChunksAreTrimmed() {
+    let region = Region(stride: 64, capacity: 65_536, spareLimit: 8)
+    var blocks: [UInt32] = []
+    while let index = region.allocate() {
+      unsafe region.address(index).storeBytes(of: UInt64.max, as: UInt64.self)
+      blocks.append(index)
+    }
+    let wasSpare = region.hasSpare
+    #expect(!wasSpare)
+    // Chunk 5 stays in use.
+    for index in blocks where index / 1024 != 5 { region.free(index) }
+    #expect(region.residentBytes == 9 * Region.chunkBytes && residentPages(region) <= 9 * 16)
+    let isSpare = region.hasSpare
+    #expect(isSpare)
+    region.trim()
+    let isStillSpare = region.hasSpare
+    #expect(!isStillSpare && region.residentBytes == 2 * Region.chunkBytes)
+    #expect(residentPages(region) <= 2 * 16 && region.liveCount == 1024)
+    region.trim()
+    #expect(region.residentBytes == 2 * Region.chunkBytes)
+    // All can be handed out again, each once, and what was in use is untouched.
+    var again = Set<UInt32>()
+    while let index = region.allocate() { again.insert(index) }
+    #expect(again.count == blocks.count - 1024 && again.allSatisfy { $0 / 1024 != 5 })
+    for index in blocks where index / 1024 == 5 {
+      let value = unsafe region.address(index).load(as: UInt64.self)
+      #expect(value == .max)
+      region.free(index)
+    }
+    for index in again { region.free(index) }
+    region.trim()
+    #expect(region.liveCount == 0 && region.residentBytes == Region.chunkBytes)
+  }
+
   @Test func chunksThatAreInUseFillUpFirst() {
     let region = Region(stride: 4096, capacity: 64)
     var blocks: [UInt32] = []
