@@ -3,11 +3,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum { READY_LIMIT = 1024 };
@@ -81,6 +83,77 @@ int clinux_listen(const char *address, uint16_t port, int backlog, int reuse_por
     if (getsockname(descriptor, (struct sockaddr *)&storage, &length) != 0) return fail(descriptor);
     *bound_port = ntohs(storage.ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
     return descriptor;
+}
+
+static socklen_t parse_address(const char *address, uint16_t port, struct sockaddr_storage *storage) {
+    memset(storage, 0, sizeof *storage);
+    struct sockaddr_in *v4 = (struct sockaddr_in *)storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)storage;
+    if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        return sizeof *v4;
+    }
+    if (inet_pton(AF_INET6, address, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        return sizeof *v6;
+    }
+    return 0;
+}
+
+int clinux_connect(const char *address, uint16_t port, const char *source) {
+    struct sockaddr_storage target, from;
+    socklen_t length = parse_address(address, port, &target);
+    if (length == 0) return -EINVAL;
+    int descriptor = socket(target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return -errno;
+    int on = 1;
+    if (setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return fail(descriptor);
+    if (source != NULL) {
+        socklen_t from_length = parse_address(source, 0, &from);
+        if (from_length == 0 || from.ss_family != target.ss_family) {
+            errno = EINVAL;
+            return fail(descriptor);
+        }
+        // The port is chosen by connect, where the peer is known: bind would take one that no other
+        // socket of this address may use, whomever it talks to.
+        if (setsockopt(descriptor, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0)
+            return fail(descriptor);
+        if (bind(descriptor, (struct sockaddr *)&from, from_length) != 0) return fail(descriptor);
+    }
+    if (connect(descriptor, (struct sockaddr *)&target, length) != 0 && errno != EINPROGRESS)
+        return fail(descriptor);
+    return descriptor;
+}
+
+int clinux_resolve(const char *host, int index, char *text, int size) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    int code = getaddrinfo(host, NULL, &hints, &list);
+    if (code == EAI_SYSTEM) return -errno;
+    if (code == EAI_MEMORY) return -ENOMEM;
+    if (code != 0) return -ENOENT;
+    int result = 0;
+    for (struct addrinfo *entry = list; entry != NULL; entry = entry->ai_next) {
+        if (entry->ai_family != AF_INET && entry->ai_family != AF_INET6) continue;
+        if (index-- > 0) continue;
+        code = getnameinfo(entry->ai_addr, entry->ai_addrlen, text, size, NULL, 0, NI_NUMERICHOST);
+        result = code == 0 ? 1 : -EINVAL;
+        break;
+    }
+    freeaddrinfo(list);
+    return result;
+}
+
+int clinux_timer(void) {
+    int descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    return descriptor >= 0 ? descriptor : -errno;
+}
+
+int clinux_timer_set(int timer, uint64_t nanoseconds) {
+    struct itimerspec when = {
+        .it_value = {.tv_sec = nanoseconds / 1000000000, .tv_nsec = nanoseconds % 1000000000}};
+    return timerfd_settime(timer, TFD_TIMER_ABSTIME, &when, NULL) == 0 ? 0 : errno;
 }
 
 int clinux_channel(int *sender, int *receiver) {

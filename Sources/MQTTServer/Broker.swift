@@ -33,7 +33,7 @@ final class Broker: Sendable {
     self.logger = logger
     self.connectionLimit = connectionLimit
     seed = HashSeed()
-    directory = Directory(capacity: Fixed.sessions, seed: HashSeed())
+    directory = Directory(capacity: Limits.sessions, seed: HashSeed())
     interest = options.loops > 1 ? InterestIndex(seed: seed) : nil
     store = MemoryStore(
       maximumMessages: options.maximumRetainedMessages,
@@ -65,7 +65,7 @@ final class Broker: Sendable {
   /// Takes a batch back that was read.
   func giveBack(_ batch: PublishBatch) {
     batch.clear()
-    spareBatches.withLock { if $0.count < Fixed.spareBatches { $0.append(batch) } }
+    spareBatches.withLock { if $0.count < Limits.spareBatches { $0.append(batch) } }
   }
 }
 
@@ -75,5 +75,5 @@ final class MailboxPressure: Sendable {
 
   func add(_ count: Int) { bytes.add(count, ordering: .relaxed) }
   func subtract(_ count: Int) { bytes.subtract(count, ordering: .relaxed) }
-  var isHigh: Bool { bytes.load(ordering: .relaxed) > Fixed.mailboxHighWater }
+  var isHigh: Bool { bytes.load(ordering: .relaxed) > Limits.mailboxHighWater }
 }

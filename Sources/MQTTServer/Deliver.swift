@@ -113,7 +113,7 @@ extension Worker {
   private func collectIdentifiers(_ hit: Hit) {
     identifierList.removeAll(keepingCapacity: true)
     var place = Int(hit.identifiers)
-    while place >= 0 && identifierList.count < Fixed.identifiersPerDelivery {
+    while place >= 0 && identifierList.count < Limits.identifiersPerDelivery {
       identifierList.append(hitIdentifiers[place].value)
       place = Int(hitIdentifiers[place].previous)
     }
@@ -151,7 +151,7 @@ extension Worker {
     }
     let isPersistent = record.flags.contains(.isPersistent)
     if slot != 0 && sessions.maySendNow(session)
-      && loop.pendingOutput(slot) <= Fixed.outputHighWater
+      && loop.pendingOutput(slot) <= Limits.outputHighWater
     {
       let template = templates.get(
         message, version: record.version, qos: qos, retain: retain,
@@ -202,7 +202,7 @@ extension Worker {
       return countDrop(session)
     }
     if slot != 0 && sessions.maySendNow(session)
-      && loop.pendingOutput(slot) <= Fixed.outputHighWater
+      && loop.pendingOutput(slot) <= Limits.outputHighWater
     {
       guard hold(message, &kept) else {
         sessions.freeIdentifiers(identifiers)

@@ -18,7 +18,7 @@ extension Worker {
   /// Sends a connection, with its CONNECT and what follows, to another loop.
   func depart(_ slot: UInt32, to target: Int, _ bytes: Span<UInt8>) {
     let count = hops[slot, default: 0]
-    guard count < Fixed.handOverLimit else {
+    guard count < Limits.handOvers else {
       refuse(slot, "its session moves from loop to loop")
       return
     }

@@ -214,7 +214,7 @@ extension Worker {
   /// Keeps limits that few clients have; false without memory.
   private func keepLimits(_ session: UInt32, _ connect: Connect) -> Bool {
     let aliases = min(
-      connect.topicAliasMaximum, options.topicAliasMaximum, Fixed.sentAliases)
+      connect.topicAliasMaximum, options.topicAliasMaximum, Limits.sentAliases)
     if connect.maximumPacketSize != 0 || aliases != 0 {
       guard let extra = sessions.makeExtras(session) else { return false }
       sessions.extras[extra].maximumPacketSize = connect.maximumPacketSize

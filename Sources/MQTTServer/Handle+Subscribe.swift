@@ -26,7 +26,7 @@ extension Worker {
     var cursor = subscribe.makeCursor()
     while let entry = cursor.next(packet) {
       let filter = packet.extracting(entry.filter)
-      if let reason = objection(to: entry, filter, session) {
+      if let reason = objection(to: entry, filter) {
         reasons.append(version.hasProperties ? reason.rawValue : 0x80)
         continue
       }
@@ -39,7 +39,13 @@ extension Worker {
         session: session, filter: filter, options: granted.rawValue,
         identifier: subscribe.subscriptionIdentifier,
         list: &sessions.records[session].subscriptions)
-      if outcome.isRefused {
+      let count = Int(sessions.records[session].subscriptions.count)
+      let isTooMany = outcome.isNew && count > options.maximumSubscriptions
+      if isTooMany {
+        _ = subscriptions.unsubscribe(
+          session: session, filter: filter, list: &sessions.records[session].subscriptions)
+      }
+      if outcome.isRefused || isTooMany {
         reasons.append(version.hasProperties ? ReasonCode.quotaExceeded.rawValue : 0x80)
         continue
       }
@@ -78,7 +84,7 @@ extension Worker {
 
   /// What speaks against one filter; nil if nothing does.
   private func objection(
-    to entry: SubscribeEntry, _ filter: Span<UInt8>, _ session: UInt32
+    to entry: SubscribeEntry, _ filter: Span<UInt8>
   ) -> ReasonCode? {
     guard entry.isValid, hasFewLevels(filter) else { return .topicFilterInvalid }
     var inner = filter
@@ -90,9 +96,6 @@ extension Worker {
       for index in inner.indices where inner[index] == 0x2B || inner[index] == 0x23 {
         return .wildcardSubscriptionsNotSupported
       }
-    }
-    if Int(sessions.records[session].subscriptions.count) >= options.maximumSubscriptions {
-      return .quotaExceeded
     }
     return nil
   }

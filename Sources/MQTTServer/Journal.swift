@@ -40,7 +40,7 @@ final class Journal {
       suppressed = 0
     }
     written += 1
-    if written > Fixed.logLinesPerSecond { suppressed += 1 }
-    return written <= Fixed.logLinesPerSecond
+    if written > Limits.logLinesPerSecond { suppressed += 1 }
+    return written <= Limits.logLinesPerSecond
   }
 }

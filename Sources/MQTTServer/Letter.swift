@@ -42,8 +42,13 @@ struct ShareJoin: Sendable {
 
 /// A copy of a message, with the shared subscription that it is for.
 struct SharedMessage: Sendable {
-  var name: [UInt8]
-  var filter: [UInt8]
+  enum Group: Sendable {
+    case named([UInt8], filter: [UInt8])
+    /// Its slot at its home, where the serial number tells it from a later one in the same slot.
+    case placed(UInt32, serial: UInt32)
+  }
+
+  var group: Group
   var facts: MessageFacts
   var topic: [UInt8]
   var properties: [UInt8]
@@ -56,11 +61,15 @@ struct PublishEnvelope: BitwiseCopyable {
   var topicCount: UInt32
   var propertiesCount: UInt32
   var payloadCount: UInt32
-  /// For a member of a shared subscription: its session, its part and the group's slot at the
-  /// sender. 0 for a publish to whoever subscribes here.
+  /// For a member of a shared subscription: its session and its part. 0 for a publish to whoever
+  /// subscribes here.
   var session: UInt32 = 0
   var generation: UInt32 = 0
   var identifier: UInt32 = 0
+  /// The group at its home, which gets back what its member can't have.
+  var group: UInt32 = 0
+  var serial: UInt32 = 0
+  var home: UInt8 = 0
   var options: UInt8 = 0
 }
 

@@ -104,7 +104,7 @@ public final class MQTTBroker: Sendable {
       if isPrivate { try partOpenFiles() }
       loop = try Loop(
         mailbox: broker.mailboxes[number],
-        maximumConnections: min(broker.connectionLimit, Fixed.sessionsPerLoop))
+        maximumConnections: min(broker.connectionLimit, Limits.sessionsPerLoop))
       for endpoint in wanted {
         let port = try loop.listen(
           on: endpoint.host, port: endpoint.port,

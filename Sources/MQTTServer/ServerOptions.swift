@@ -76,33 +76,6 @@ public struct ServerOptions: Sendable {
   public init() {}
 }
 
-/// Limits that are not configured, each with its reason.
-enum Fixed {
-  /// Sessions that one loop can hold, connected or away: what 24 bits of slots name.
-  static let sessionsPerLoop = (1 << 24) - 1
-  /// Sessions of the whole broker that the directory is laid out for.
-  static let sessions = 1 << 25
-  /// Pending output from which QoS 1 and 2 messages wait in the session instead, where they are
-  /// counted and bounded: about a socket's send buffer.
-  static let outputHighWater = 65_536
-  /// Bytes of publishes on their way to one loop from which publishers are held back. A loop
-  /// handles that much in some milliseconds.
-  static let mailboxHighWater = 32 << 20
-  /// How often a connection may be handed from loop to loop before it is refused: each hand-over
-  /// means that the session moved meanwhile, which takes another client with the same id.
-  static let handOverLimit: UInt8 = 8
-  /// Empty batches of publishes that are kept: two on the way between any two of eight busy loops.
-  static let spareBatches = 128
-  /// Topics that we give an alias towards one client, whatever it takes: each message is compared
-  /// with all of them.
-  static let sentAliases: UInt16 = 64
-  /// Log lines about clients that one loop writes in a second; the rest are counted.
-  static let logLinesPerSecond = 10
-  /// Subscription identifiers of one delivery beyond which further ones are left out: 4 KiB of
-  /// header at most.
-  static let identifiersPerDelivery = 1024
-}
-
 /// Why the server could not start.
 public struct ServerError: Error, Sendable {
   /// What a program that starts the server may tell apart, for its exit status.

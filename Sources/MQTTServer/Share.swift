@@ -139,15 +139,19 @@ extension Worker {
 
   private func giveBack(_ message: borrowing MessageView, _ name: [UInt8], _ filter: [UInt8]) {
     let target = home(name.span, filter.span)
-    let shared = SharedMessage(
-      name: name, filter: filter, facts: message.facts, topic: message.topic.array,
-      properties: message.properties.array, payload: message.payload.array)
+    let shared = SharedMessage(.named(name, filter: filter), message)
     if target == number { redistribute(shared) } else { post(.redistribute(shared), to: target) }
   }
 
   /// Gives a message that one member can't have any more to another one of the group.
   func redistribute(_ shared: SharedMessage) {
-    let group = shares.find(group: shared.name.span, filter: shared.filter.span)
+    let group: UInt32
+    switch shared.group {
+    case .named(let name, let filter):
+      group = shares.find(group: name.span, filter: filter.span)
+    case .placed(let slot, let serial):
+      group = shares.serial(of: slot) == serial ? slot : 0
+    }
     guard group != 0 else {
       counters.publishesDropped += 1
       return
@@ -177,6 +181,9 @@ extension Worker {
     envelope.generation = member.generation
     envelope.options = member.options
     envelope.identifier = member.identifier
+    envelope.group = group
+    envelope.serial = shares.serial(of: group)
+    envelope.home = UInt8(number)
     append(envelope, message, to: Int(member.loop))
   }
 
@@ -190,6 +197,15 @@ extension Worker {
 
   /// A message that another loop chose a session here for.
   func deliverToMember(_ envelope: PublishEnvelope, _ message: borrowing MessageView) {
+    if message.facts.qos != .atMostOnce
+      && !sessions.isCurrent(envelope.session, envelope.generation)
+    {
+      // Its end and this message crossed. Its leave has gone home before what is posted now, so
+      // that another member is chosen.
+      let group = SharedMessage.Group.placed(envelope.group, serial: envelope.serial)
+      post(.redistribute(SharedMessage(group, message)), to: Int(envelope.home))
+      return
+    }
     templates.begin()
     giveToMember(
       message, envelope.session, envelope.generation, envelope.options, envelope.identifier)
@@ -200,7 +216,7 @@ extension Worker {
     _ identifier: UInt32
   ) {
     guard sessions.isCurrent(session, generation) else {
-      // The session ended after it was chosen; its leave is on its way to the home, or was there.
+      // The session ended after it was chosen.
       counters.publishesDropped += 1
       return
     }
@@ -220,5 +236,13 @@ extension Worker {
     var found = MatchedFilters()
     single.match(topic, into: &found)
     return found.count > 0
+  }
+}
+
+extension SharedMessage {
+  init(_ group: Group, _ message: borrowing MessageView) {
+    self.init(
+      group: group, facts: message.facts, topic: message.topic.array,
+      properties: message.properties.array, payload: message.payload.array)
   }
 }

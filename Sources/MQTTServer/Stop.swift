@@ -1,6 +1,7 @@
 import Net
 import Packet
 import Session
+import Util
 
 extension Worker {
   /// Accepts nobody any more, says goodbye to all clients, and ends when the last has gone or at
@@ -17,7 +18,7 @@ extension Worker {
         loop.connections[slot].owner = 0
       }
       connectionGone(slot)
-      loop.finish(slot, within: min(left, 16))
+      loop.finish(slot, within: min(left, Limits.lingerTicks))
       if session != 0 { sessionLostConnection(session, publishesWill: false) }
     }
   }

@@ -10,7 +10,7 @@ extension Worker {
   func pump(_ session: UInt32) {
     let slot = sessions.records[session].connection
     guard slot != 0 else { return }
-    while loop.pendingOutput(slot) <= Fixed.outputHighWater {
+    while loop.pendingOutput(slot) <= Limits.outputHighWater {
       let now = second
       guard
         let next = sessions.nextTransmission(session, second: now, expired: &counters.expired)
@@ -47,7 +47,7 @@ extension Worker {
 
   /// Goes on with what waits once the present output is written, if there is too much of it now.
   func awaitRoom(_ slot: UInt32) {
-    if loop.pendingOutput(slot) > Fixed.outputHighWater { loop.tellWhenDrained(slot) }
+    if loop.pendingOutput(slot) > Limits.outputHighWater { loop.tellWhenDrained(slot) }
   }
 
   /// Writes one PUBLISH for one client, with the identifiers in `identifierList`. False when it is
@@ -126,7 +126,7 @@ extension Worker {
         continue
       }
       let options = all.streams[all.current].options
-      guard slot != 0, loop.pendingOutput(slot) <= Fixed.outputHighWater,
+      guard slot != 0, loop.pendingOutput(slot) <= Limits.outputHighWater,
         options.qos == .atMostOnce || sessions.maySendNow(session)
       else {
         retainedStreams[session] = all

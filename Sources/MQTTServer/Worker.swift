@@ -71,7 +71,7 @@ final class Worker: LoopHandler {
     self.broker = broker
     self.loop = loop
     options = broker.options
-    sessions = SessionTable(capacity: Fixed.sessionsPerLoop, limits: broker.options.session)
+    sessions = SessionTable(capacity: Limits.sessionsPerLoop, limits: broker.options.session)
     subscriptions = SubscriptionTable(
       seed: broker.seed, interest: broker.interest, loop: number)
     sessionTimers = TimerWheel(now: loop.now)

@@ -45,6 +45,8 @@ public struct Connection: TimerOwner, Sendable {
     static let isResuming = Flags(rawValue: 32)
     /// The handler wants to know when the present output is written.
     static let tellsDrained = Flags(rawValue: 64)
+    /// Made by `connect`, and not there yet: `awaitsWritable` is set as well.
+    static let isConnecting = Flags(rawValue: 128)
   }
 }
 

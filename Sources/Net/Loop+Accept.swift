@@ -8,8 +8,6 @@ struct Listener {
 }
 
 extension Loop {
-  /// Connections that may wait to be accepted; the system caps it at `net.core.somaxconn`.
-  static var backlog: Int32 { 65_535 }
 
   /// How a port is shared between the loops of a process.
   public enum PortSharing: Sendable {
@@ -31,7 +29,7 @@ extension Loop {
     if sharing == .first && port != 0 { try probe(host, port) }
     var bound: UInt16 = 0
     let descriptor = unsafe clinux_listen(
-      host, port, Loop.backlog, sharing == .none ? 0 : 1, &bound)
+      host, port, Limits.backlog, sharing == .none ? 0 : 1, &bound)
     if descriptor < 0 { throw Loop.failure(host, port, -descriptor) }
     let code = clinux_epoll_ctl(
       epoll, EPOLL_CTL_ADD, descriptor, UInt32(CLINUX_EPOLLIN), UInt64(listeners.count) + 1)
@@ -63,7 +61,7 @@ extension Loop {
 
   func accept(_ index: Int, _ handler: Handler) {
     guard index < listeners.count else { return }
-    for _ in 0..<Loop.acceptLimit {
+    for _ in 0..<Limits.acceptsPerTurn {
       let descriptor = clinux_accept(listeners[index].descriptor)
       if descriptor < 0 {
         if descriptor == -EMFILE || descriptor == -ENFILE || descriptor == -ENOBUFS

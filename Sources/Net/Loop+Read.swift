@@ -3,9 +3,6 @@ import Glibc
 import Util
 
 extension Loop {
-  /// A remainder up to this size is copied in front of the next read; a larger one is read into
-  /// where it lies.
-  static var copyLimit: Int { 32_768 }
 
   func readable(_ slot: UInt32, _ events: UInt32, _ handler: Handler) {
     if connections[slot].flags.contains(.isFinishing) { return discard(slot) }
@@ -23,7 +20,7 @@ extension Loop {
       return
     }
     let header = unsafe blocks.address(of: block).load(as: BlockHeader.self)
-    if Int(header.start) > Loop.copyLimit {
+    if Int(header.start) > Limits.copiedRemainderBytes {
       readLarge(slot, block, header, handler)
       return
     }
@@ -39,7 +36,7 @@ extension Loop {
   /// Reads into the scratch buffer behind `offset`; nil when nothing came or the connection ended.
   private func receive(_ slot: UInt32, at offset: Int, _ handler: Handler) -> Int? {
     let count = unsafe recv(
-      connections[slot].descriptor, scratch + offset, Loop.scratchBytes - offset, 0)
+      connections[slot].descriptor, scratch + offset, Limits.readBytes - offset, 0)
     return checked(count, slot, handler)
   }
 
@@ -76,7 +73,7 @@ extension Loop {
   ) {
     // A length is only believed as far as bytes have come: a packet that claims 200 MB gets room
     // as it grows.
-    let room = min(max(needed, count), max(Loop.copyLimit, 2 * count))
+    let room = min(max(needed, count), max(Limits.copiedRemainderBytes, 2 * count))
     guard let block = blocks.allocate(BlockHeader.size + room) else {
       end(slot, .exhausted, handler)
       return
@@ -184,7 +181,7 @@ extension Loop {
 
   /// Bytes of a connection that is ending go nowhere.
   private func discard(_ slot: UInt32) {
-    let count = unsafe recv(connections[slot].descriptor, scratch, Loop.scratchBytes, 0)
+    let count = unsafe recv(connections[slot].descriptor, scratch, Limits.readBytes, 0)
     if count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR)) { return }
     release(slot)
   }

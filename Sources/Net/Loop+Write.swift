@@ -3,8 +3,6 @@ import Glibc
 import Util
 
 extension Loop {
-  /// Parts of one gathered write. The system takes up to 1,024; a turn rarely has more blocks.
-  static var gatherParts: Int { 16 }
 
   /// Bytes of output that wait for this connection.
   @inlinable
@@ -74,7 +72,7 @@ extension Loop {
       guard let added = outputs.insert(Output(first: 0, last: 0, count: 0)) else { return nil }
       connections[slot].output = added
       record = added
-    } else if outputs[record].count >= Loop.gatherLimit
+    } else if outputs[record].count >= Limits.gatheredBytes
       && !connections[slot].flags.contains(.awaitsWritable)
     {
       // Enough for one system call: let the socket have it before more memory is taken.
@@ -178,7 +176,7 @@ extension Loop {
     var used = 0
     var offered = 0
     var block = outputs[record].first
-    while block != 0 && used < Loop.gatherParts {
+    while block != 0 && used < Limits.gatheredParts {
       let address = unsafe blocks.address(of: block)
       let header = unsafe address.load(as: BlockHeader.self)
       let length = Int(header.end - header.start)
@@ -232,6 +230,7 @@ extension Loop {
   func writable(_ slot: UInt32, _ handler: Handler) {
     guard connections[slot].flags.contains(.awaitsWritable) else { return }
     connections[slot].flags.remove(.awaitsWritable)
+    if connections[slot].flags.contains(.isConnecting) { return connected(slot, handler) }
     flush(slot)
     // Shutting a socket that the peer has reset ends the connection.
     guard connections[slot].descriptor >= 0 else { return }
@@ -257,7 +256,7 @@ extension Loop {
   /// Ends a connection in good order: what was added so far is written, our side is shut, and the
   /// socket is closed once the peer has closed its own or has had its time. The handler hears no
   /// more of it.
-  public func finish(_ slot: UInt32, within ticks: UInt32 = 16) {
+  public func finish(_ slot: UInt32, within ticks: UInt32 = Limits.lingerTicks) {
     guard !connections[slot].flags.contains(.isFinishing) else { return }
     freeRemainder(slot)
     let wasPaused = connections[slot].flags.contains(.isPaused)

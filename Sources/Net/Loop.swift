@@ -24,7 +24,7 @@ public protocol LoopHandler: AnyObject {
   /// What other threads send to this loop; its bytes must be its own.
   associatedtype Letter: Sendable
 
-  /// A client was accepted.
+  /// A client was accepted, or a connection that `Loop.connect` began is there.
   func opened(_ slot: UInt32)
   /// Bytes arrived. They are the loop's and valid during the call only.
   func received(_ slot: UInt32, _ bytes: Span<UInt8>) -> Received
@@ -36,9 +36,16 @@ public protocol LoopHandler: AnyObject {
   func drained(_ slot: UInt32)
   /// A letter from another thread.
   func receive(_ letter: Letter)
+  /// The time that `Loop.setAlarm` named has come. Handlers that set none need not have it.
+  func alarmed()
   /// All events of this turn were handled: a last chance to add output. Gives the tick at which
   /// the handler wants to be called again at the latest; nil when it has no such wish.
   func turnEnds(now: UInt32) -> UInt32?
+}
+
+extension LoopHandler {
+  /// Does nothing.
+  public func alarmed() {}
 }
 
 /// An event loop: one thread, one epoll, the connections it accepted and nothing shared.
@@ -46,21 +53,6 @@ public protocol LoopHandler: AnyObject {
 /// Every method is for the loop's own thread, except what `Mailbox` offers.
 @safe
 public final class Loop<Handler: LoopHandler> {
-  /// Most events taken from epoll at once.
-  static var eventLimit: Int { 512 }
-  /// Most connections accepted from one listener in a turn, so that a storm leaves time for those
-  /// who are here.
-  static var acceptLimit: Int { 64 }
-  /// Bytes read from one connection in a turn. Larger reads save system calls where a client
-  /// streams; the figure is the one the design measured.
-  static var scratchBytes: Int { 262_144 }
-  /// Gathered bytes of one connection that are written before the turn ends.
-  static var gatherLimit: Int { 131_072 }
-  /// Empty chunks of 64 KiB that the pool of output keeps of each block size between two quiet
-  /// seconds: 2 MiB, about what a busy turn writes.
-  static var spareChunks: Int { 32 }
-  /// Ticks that a peer has to take the last bytes and close its side.
-  static var lingerTicks: UInt32 { 16 }
 
   /// The connections, by slot. The loop adds and removes them; a handler writes its own fields.
   public let connections: Slab<Connection>
@@ -88,6 +80,8 @@ public final class Loop<Handler: LoopHandler> {
   /// The tick of this turn, since the start of the machine's clock.
   public internal(set) var now: UInt32
   var isRunning = true
+  /// The timer of `setAlarm`, made with the first call; -1 before it.
+  var alarm: Int32 = -1
   /// When accepting goes on after no descriptor was left; 0 while it is not held.
   var acceptHeldUntil: UInt32 = 0
   /// What this loop has done since it was made.
@@ -96,6 +90,8 @@ public final class Loop<Handler: LoopHandler> {
   /// Epoll data of the mailbox; listeners have the numbers above it. Connections have a slot in
   /// the upper half, which is never 0.
   static var mailboxTag: UInt64 { 0 }
+  /// Epoll data of the alarm: more than there can be listeners.
+  static var alarmTag: UInt64 { 0xFFFF_FFFF }
 
   /// - Parameters:
   ///   - mailbox: made before the loops part their tables of open files.
@@ -106,10 +102,10 @@ public final class Loop<Handler: LoopHandler> {
     now = TimerWheel<Connection>.presentTick
     connections = Slab(capacity: maximumConnections + 1)
     outputs = Slab(capacity: maximumConnections + 1)
-    blocks = BytePool(spareChunks: Loop.spareChunks)
+    blocks = BytePool(spareChunks: Limits.spareChunks)
     timers = TimerWheel(now: now)
-    unsafe scratch = .allocate(byteCount: Loop.scratchBytes, alignment: 4096)
-    unsafe ready = .allocate(capacity: Loop.eventLimit)
+    unsafe scratch = .allocate(byteCount: Limits.readBytes, alignment: 4096)
+    unsafe ready = .allocate(capacity: Limits.eventsPerTurn)
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
     if epoll < 0 { throw NetError("make an epoll", code: errno) }
     let code = clinux_epoll_ctl(
@@ -123,6 +119,7 @@ public final class Loop<Handler: LoopHandler> {
       close(connections[slot].descriptor)
     }
     for descriptor in passageArrivals.values where descriptor >= 0 { close(descriptor) }
+    if alarm >= 0 { close(alarm) }
     close(epoll)
     unsafe scratch.deallocate()
     unsafe ready.deallocate()
@@ -136,7 +133,7 @@ public final class Loop<Handler: LoopHandler> {
     var wanted: UInt32? = nil
     while isRunning {
       let count = unsafe clinux_epoll_wait(
-        epoll, ready, Int32(Loop.eventLimit), timeout(handlerWants: wanted))
+        epoll, ready, Int32(Limits.eventsPerTurn), timeout(handlerWants: wanted))
       now = TimerWheel<Connection>.presentTick
       if count > 0 {
         for index in 0..<Int(count) { dispatch(unsafe ready[index], handler) }
@@ -175,6 +172,8 @@ public final class Loop<Handler: LoopHandler> {
     if slot == 0 {
       if event.data == Loop.mailboxTag {
         takeLetters(handler)
+      } else if event.data == Loop.alarmTag {
+        takeAlarm(handler)
       } else {
         accept(Int(event.data) - 1, handler)
       }

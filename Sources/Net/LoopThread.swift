@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import Util
 
 /// A plain thread, outside Swift's cooperative pool.
 public final class LoopThread: Sendable {
@@ -8,10 +9,6 @@ public final class LoopThread: Sendable {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
   }
-
-  /// Stack of a loop's thread. The deepest path is a match in the trie, bounded by the number of
-  /// topic levels; only pages that were touched take memory.
-  static var stackBytes: Int { 1 << 20 }
 
   private let thread: pthread_t
 
@@ -21,7 +18,7 @@ public final class LoopThread: Sendable {
     var thread = pthread_t()
     let body = unsafe Unmanaged.passRetained(Body(run))
     let code = unsafe clinux_thread_start(
-      &thread, name, LoopThread.stackBytes,
+      &thread, name, Limits.stackBytes,
       { argument in
         // The argument is the body retained above, handed over once.
         unsafe Unmanaged<Body>.fromOpaque(argument!).takeRetainedValue().run()

@@ -14,7 +14,11 @@ public struct NetError: Error, CustomStringConvertible {
 
   /// One line without a full stop: what was tried, and the system's reason.
   public var description: String {
-    let reason = unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
-    return "cannot \(operation): \(reason)"
+    "cannot \(operation): \(NetError.reason(code))"
+  }
+
+  /// The system's words for an error number.
+  public static func reason(_ code: Int32) -> String {
+    unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
   }
 }

@@ -12,7 +12,7 @@ struct InterestBook {
   var shapeCounts = [Int](repeating: 0, count: InterestIndex.maximumShapes)
   /// Filters without a shape, counted, and how many of them each loop has.
   var always: [AlwaysKey: Int] = [:]
-  var alwaysCounts = [Int](repeating: 0, count: InterestIndex.maximumLoops)
+  var alwaysCounts = [Int](repeating: 0, count: Limits.loops)
 }
 
 /// A filter of a loop that is not looked up but matches always.
@@ -25,7 +25,7 @@ struct AlwaysKey: Hashable {
 extension InterestIndex {
   /// Tells all loops that `loop` has a filter. To be called once for each filter of a loop.
   public func add(_ key: InterestKey, loop: Int) {
-    precondition(loop >= 0 && loop < InterestIndex.maximumLoops, "no such loop")
+    precondition(loop >= 0 && loop < Limits.loops, "no such loop")
     book.withLock { book in
       guard let place = shapePlace(for: key.shape, in: book) else {
         book.always[AlwaysKey(key: key, loop: loop), default: 0] += 1
@@ -47,7 +47,7 @@ extension InterestIndex {
 
   /// Takes back one `add` of the same key and loop.
   public func remove(_ key: InterestKey, loop: Int) {
-    precondition(loop >= 0 && loop < InterestIndex.maximumLoops, "no such loop")
+    precondition(loop >= 0 && loop < Limits.loops, "no such loop")
     book.withLock { book in
       // Two filters with one key are the same to the index, so it does not matter if this takes
       // the one that always matches for the other that has a shape.

@@ -29,8 +29,6 @@ import Util
 /// - A shape is stored after the first entry that needs it and cleared after the last is gone.
 ///   It stays where it is meanwhile, so a reader that walks the shapes passes it.
 public final class InterestIndex: Sendable {
-  /// Loops that one index can tell apart: the bits of a word.
-  public static let maximumLoops = 64
   /// Shapes that are kept; filters of further shapes match always. A question costs one look-up
   /// for each, so the bound is also one on its time.
   static let maximumShapes = 32

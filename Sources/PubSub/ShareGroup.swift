@@ -36,6 +36,8 @@ public struct ShareMember: Equatable, BitwiseCopyable, Sendable {
 struct ShareGroup {
   let name: [UInt8]
   let filter: [UInt8]
+  /// Differs for each group of a `ShareGroups`.
+  let serial: UInt32
   /// The slot of the subscription that stands for the group; 0 until the caller has made it.
   var subscription: UInt32 = 0
   var members: [ShareMember] = []
@@ -44,9 +46,10 @@ struct ShareGroup {
   /// The member whose turn it is.
   var turn = 0
 
-  init(name: [UInt8], filter: [UInt8]) {
+  init(name: [UInt8], filter: [UInt8], serial: UInt32) {
     self.name = name
     self.filter = filter
+    self.serial = serial
   }
 
   /// Adds a member, or replaces the options of the one that has its loop and session. True when it

@@ -31,6 +31,7 @@ public final class ShareGroups {
   private var groups: [ShareGroup?] = [nil]
   private var freeSlots: [UInt32] = []
   private var slots: [[UInt8]: UInt32] = [:]
+  private var lastSerial: UInt32 = 0
 
   /// No groups.
   public init() {}
@@ -62,8 +63,10 @@ public final class ShareGroups {
       let isNew = groups[Int(slot)]?.join(member) ?? false
       return JoinOutcome(group: slot, isNewGroup: false, isNewMember: isNew)
     }
+    lastSerial = lastSerial == .max ? 1 : lastSerial + 1
     var group = ShareGroup(
-      name: Array(key.prefix(name.count)), filter: Array(key.suffix(filter.count)))
+      name: Array(key.prefix(name.count)), filter: Array(key.suffix(filter.count)),
+      serial: lastSerial)
     _ = group.join(member)
     let slot: UInt32
     if let free = freeSlots.popLast() {
@@ -124,6 +127,12 @@ public final class ShareGroups {
   /// The subscription that stands for a group in use; 0 before it was set.
   public func subscription(of group: UInt32) -> UInt32 {
     groups[Int(group)]?.subscription ?? 0
+  }
+
+  /// What tells a group from a later one in the same slot, for who names it by slot across turns;
+  /// 0 for a group that is gone.
+  public func serial(of group: UInt32) -> UInt32 {
+    Int(group) < groups.count ? groups[Int(group)]?.serial ?? 0 : 0
   }
 
   /// Number of members; 0 for a group that is gone.

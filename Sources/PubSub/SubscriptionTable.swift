@@ -33,7 +33,7 @@ public final class SubscriptionTable {
   public init(
     capacity: Int = 1 << 24, seed: HashSeed, interest: InterestIndex? = nil, loop: Int = 0
   ) {
-    precondition(loop >= 0 && loop < InterestIndex.maximumLoops)
+    precondition(loop >= 0 && loop < Limits.loops)
     filters = FilterIndex(capacity: capacity, seed: seed)
     subscriptions = Slab(capacity: capacity)
     self.interest = interest

@@ -13,10 +13,6 @@ public struct MessagePool: ~Copyable {
     var payloadCount: UInt32
   }
 
-  /// Empty chunks of 64 KiB that are kept of each block size between two quiet seconds: 2 MiB, so
-  /// that messages which wait for a moment cost no system call.
-  static var spareChunks: Int { 32 }
-
   /// Whether `trim` would give memory back.
   public var hasSpare: Bool { blocks.hasSpare }
 
@@ -27,8 +23,10 @@ public struct MessagePool: ~Copyable {
 
   private let blocks: BytePool
 
-  init() { blocks = BytePool(
-      capacityBytes: 1 << 32, spareChunks: MessagePool.spareChunks) }
+  init() {
+    blocks = BytePool(
+      capacityBytes: 1 << 32, spareChunks: Limits.spareChunks)
+  }
 
   /// Number of messages kept.
   public var count: Int { blocks.count }

@@ -10,14 +10,6 @@ public struct SessionLimits: Sendable {
   /// Bytes of messages that may wait in one session.
   public var maximumQueuedBytes = 16 << 20
 
-  /// A client that leaves one message unacknowledged and takes others makes us remember the
-  /// others, up to this many times its receive maximum; then the one is kept apart.
-  public static var acknowledgementSpread: UInt32 { 8 }
-
-  /// The most identifiers that may be out at a time, whatever a client takes: half of those there
-  /// are, so that the older half can be told from the newer.
-  public static var maximumQuota: UInt16 { 32_767 }
-
   /// The defaults of the configuration.
   public init() {}
 }

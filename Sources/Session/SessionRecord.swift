@@ -2,7 +2,7 @@ import Packet
 import PubSub
 import Util
 
-/// One session of a loop: 72 bytes, whether its client is there or away.
+/// One session of a loop: 60 bytes, whether its client is there or away.
 ///
 /// Plain data: a session moves to another loop, or another process, as what is written here and
 /// what its links name.

@@ -31,7 +31,7 @@ extension SessionTable {
   /// How many deliveries with an identifier the ring may hold, done ones behind an older one
   /// included.
   private func spread(_ slot: UInt32) -> UInt32 {
-    min(32_768, UInt32(records[slot].sendQuota) * SessionLimits.acknowledgementSpread)
+    min(32_768, UInt32(records[slot].sendQuota) * Limits.acknowledgementSpread)
   }
 
   /// Whether a new message may be sent at once: nothing waits, and the client takes one more.
@@ -46,7 +46,7 @@ extension SessionTable {
 
   /// Messages that the client takes at a time.
   func quota(_ slot: UInt32) -> UInt32 {
-    UInt32(min(records[slot].sendQuota, SessionLimits.maximumQuota))
+    UInt32(min(records[slot].sendQuota, Limits.packetIdentifiersOut))
   }
 
   /// Notes a message that is being sent now, after `maySendNow`, and gives its identifier; nil when

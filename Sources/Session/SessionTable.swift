@@ -15,7 +15,7 @@ public final class SessionTable {
   let limits: SessionLimits
   let rings: Slab<Outbound>
   /// Blocks of rings, identifier sets and alias tables.
-  public let blocks = BytePool(spareChunks: MessagePool.spareChunks)
+  public let blocks = BytePool(spareChunks: Limits.spareChunks)
   private var nextGeneration: UInt32 = 1
 
   /// - Parameter capacity: the most sessions, connected or away.

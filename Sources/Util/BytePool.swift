@@ -23,7 +23,17 @@ public struct BytePool: ~Copyable {
   static let largestClass = 65_536
 
   /// Bits of a handle that name the block inside its class.
-  private static let indexBits: UInt32 = 26
+  @usableFromInline static var indexBits: UInt32 { 26 }
+
+  /// Where the blocks of a class lie: what finding a block takes, in one cache line.
+  @usableFromInline
+  @unsafe
+  struct Place: BitwiseCopyable {
+    @usableFromInline var base: UnsafeMutableRawPointer?
+    @usableFromInline var stride: Int
+    /// Indices below it may be in use; 0 where the class was never asked for a block.
+    @usableFromInline var limit: UInt32
+  }
 
   private struct Large: BitwiseCopyable {
     var address: UInt
@@ -34,6 +44,8 @@ public struct BytePool: ~Copyable {
   /// One region a class, made when its first block is asked for.
   private let regions: UnsafeMutablePointer<Region>
   private let isStarted: UnsafeMutablePointer<Bool>
+  /// For each number that six bits of a handle can give.
+  @usableFromInline let places: UnsafeMutablePointer<Place>
   private let classCount: Int
   /// Class of each size, in steps of eight bytes.
   private let classOfSize: UnsafeMutablePointer<UInt8>
@@ -57,6 +69,8 @@ public struct BytePool: ~Copyable {
     classCount = sizes.count
     unsafe regions = .allocate(capacity: sizes.count)
     unsafe isStarted = .allocate(capacity: sizes.count)
+    unsafe places = .allocate(capacity: 64)
+    unsafe places.initialize(repeating: Place(base: nil, stride: 0, limit: 0), count: 64)
     unsafe classOfSize = .allocate(capacity: BytePool.largestClass / 8 + 1)
     var size = 0
     for (index, classSize) in sizes.enumerated() {
@@ -86,6 +100,7 @@ public struct BytePool: ~Copyable {
       slot += 1
     }
     unsafe isStarted.deallocate()
+    unsafe places.deallocate()
     unsafe regions.deallocate()
     unsafe classOfSize.deallocate()
     unsafe totals.deallocate()
@@ -129,6 +144,8 @@ public struct BytePool: ~Copyable {
     unsafe (regions + sizeClass).initialize(
       to: Region(stride: size, capacity: blocks, spareLimit: spareChunks))
     unsafe isStarted[sizeClass] = true
+    unsafe places[sizeClass] = Place(
+      base: regions[sizeClass].base, stride: size, limit: UInt32(regions[sizeClass].capacity))
   }
 
   /// Blocks of one class. A region rounds up to whole chunks; a chunk less than what the bits of a
@@ -188,25 +205,33 @@ public struct BytePool: ~Copyable {
 
   /// Number of bytes that the block holds; at least what was asked for.
   public func capacity(of handle: UInt32) -> Int {
-    let sizeClass = handle >> BytePool.indexBits
-    if sizeClass == BytePool.largeClass {
-      return large[handle & (1 << BytePool.indexBits - 1)].count
-    }
-    precondition(unsafe Int(sizeClass) < classCount && isStarted[Int(sizeClass)], "not a handle")
-    return unsafe regions[Int(sizeClass)].stride
+    let place = unsafe places[Int(handle >> BytePool.indexBits)]
+    if unsafe place.limit != 0 { return unsafe place.stride }
+    return largeBlock(handle).count
+  }
+
+  private func largeBlock(_ handle: UInt32) -> Large {
+    precondition(handle >> BytePool.indexBits == BytePool.largeClass, "not a handle")
+    return large[handle & (1 << BytePool.indexBits - 1)]
   }
 
   /// The address of a block, valid until it is freed; it never moves.
   @unsafe
+  @inlinable
   public func address(of handle: UInt32) -> UnsafeMutableRawPointer {
-    let sizeClass = handle >> BytePool.indexBits
     let index = handle & (1 << BytePool.indexBits - 1)
-    if sizeClass == BytePool.largeClass {
-      // A mapping's address was checked when it was made.
-      return unsafe UnsafeMutableRawPointer(bitPattern: large[index].address)!
+    // Six bits: within the 64 places.
+    let place = unsafe places[Int(handle >> BytePool.indexBits)]
+    guard unsafe index != 0 && index < place.limit, let base = unsafe place.base else {
+      return unsafe largeAddress(handle)
     }
-    precondition(unsafe Int(sizeClass) < classCount && isStarted[Int(sizeClass)], "not a handle")
-    return unsafe regions[Int(sizeClass)].address(index)
+    return unsafe base + Int(index) * place.stride
+  }
+
+  @usableFromInline
+  func largeAddress(_ handle: UInt32) -> UnsafeMutableRawPointer {
+    // A mapping's address was checked when it was made.
+    unsafe UnsafeMutableRawPointer(bitPattern: largeBlock(handle).address)!
   }
 
   /// The first `count` bytes of a block.

@@ -60,6 +60,16 @@ final class Peer: Sendable {
     }
   }
 
+  /// Sends what the socket takes at once, and gives how much that was.
+  func sendSome(_ bytes: [UInt8], from offset: Int) -> Int {
+    let count = unsafe bytes.withUnsafeBytes {
+      unsafe Glibc.send(
+        descriptor, $0.baseAddress.map { unsafe $0 + offset }, bytes.count - offset,
+        Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+    }
+    return max(0, count)
+  }
+
   /// Up to `count` bytes; none at the end of the stream.
   func receive(upTo count: Int) throws -> [UInt8] {
     var code: Int32 = 0

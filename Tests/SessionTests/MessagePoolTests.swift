@@ -1,5 +1,6 @@
 import Packet
 import Testing
+import Util
 
 @testable import Session
 
@@ -53,7 +54,7 @@ import Testing
     for handle in kept { pool.release(handle) }
     let some = pool.residentBytes
     #expect(kept.count == 20_000 && most > 4_000_000)
-    #expect(some <= MessagePool.spareChunks * 65_536)
+    #expect(some <= Limits.spareChunks * 65_536)
     let hadSpare = pool.hasSpare
     pool.trim()
     let least = pool.residentBytes

@@ -1,5 +1,6 @@
 import Packet
 import Testing
+import Util
 
 @testable import Session
 
@@ -105,7 +106,7 @@ import Testing
     bench.table.records[bench.slot].nextPacketID = 50_000
     var ids: [UInt16] = []
     while let id = bench.send(Sample(ids.count, count: 4)), ids.count < 70_000 { ids.append(id) }
-    let most = Int(SessionLimits.maximumQuota)
+    let most = Int(Limits.packetIdentifiersOut)
     #expect(ids.count == most && Set(ids).count == most && !ids.contains(0))
     for (number, id) in ids.enumerated() where number % 2 == 1 {
       #expect(bench.ack(id) == .completed)

@@ -172,7 +172,7 @@ private struct Model {
       case 4...8:
         // Mostly the newer ones, so that the oldest fall far behind.
         let out = model.entries.filter { $0.state != .waiting }
-        let known = out.suffix(random.chance(12) ? out.count : (out.count + 1) / 2)
+        let known = out.suffix(random.chance(30) ? out.count : (out.count + 1) / 2)
           .randomElement(using: &random)
         let isWild = random.chance(12)
         let id =
@@ -235,8 +235,9 @@ private struct Model {
         mostStragglers = max(mostStragglers, bench.table.rings[ring].stragglerCount)
       }
     }
-    #expect(mostStragglers > 0 || ![3, 20].contains(item.quota), "seed \(item.seed)")
-    #expect(completed > 500, "seed \(item.seed): too little happened")
+    // The oldest did fall behind, or what is compared here was never compared.
+    #expect(mostStragglers > 0 || !item.isPersistent || item.quota > 20, "seed \(item.seed)")
+    #expect(completed > 300, "seed \(item.seed): too little happened")
     if item.seed % 2 == 0 {
       bench.table.remove(bench.slot)
     } else {

@@ -61,7 +61,7 @@ import Testing
 
   /// A smaller receive maximum than before delays PUBLISH, and no PUBREL.
   @Test func quotaDelaysNoRelease() {
-    // v5:MQTT-3.3.4-10 v5:MQTT-4.9.0-3
+    // v5:MQTT-3.3.4-10
     let bench = Bench()
     for number in 1...4 { _ = bench.send(Sample(number, qos: .exactlyOnce)) }
     #expect(bench.ack(3, .pubRec) == .release && bench.ack(4, .pubRec) == .release)

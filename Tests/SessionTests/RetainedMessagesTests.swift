@@ -106,6 +106,29 @@ import Util
     #expect(small.count == 1)
   }
 
+  /// A message is found expired, and another takes its place before it is removed: that one stays.
+  @Test func replacedWhileItExpires() throws {
+    let store = InterruptedStore()
+    let retained = RetainedMessages(store: store, seed: testSeed)
+    var sample = Sample("a", "1")
+    sample.expiresAt = 100
+    set(retained, sample)
+    store.afterRead.withLock { $0 = { self.set(retained, Sample("a", "2")) } }
+    #expect(try read(retained, "a", second: 100).isEmpty)
+    #expect(try read(retained, "a", second: 100) == [Sample("a", "2")])
+    #expect(retained.count == 1 && store.size.messages == 1)
+  }
+
+  @Test func aStoreThatCantBeWritten() throws {
+    let store = InterruptedStore()
+    let retained = RetainedMessages(store: store, seed: testSeed)
+    set(retained, Sample("a", "1"))
+    store.isUnavailable.store(true, ordering: .relaxed)
+    #expect(!set(retained, Sample("a", "2")) && !set(retained, Sample("b", "2")))
+    store.isUnavailable.store(false, ordering: .relaxed)
+    #expect(try read(retained, "#") == [Sample("a", "1")] && retained.count == 1)
+  }
+
   /// Tasks set, remove and read at once: what is read is whole, and nothing is left over.
   @Test func tasksAtOnce() async throws {
     let (retained, store) = make(messages: 500)
@@ -140,6 +163,41 @@ import Util
     for number in 0..<20 { set(retained, Sample("t/\(number)", "")) }
     #expect(retained.count == 0 && store.size == (0, 0))
   }
+}
+
+/// A store in which something happens at the worst moment.
+private final class InterruptedStore: Store {
+  let inner = MemoryStore(maximumMessages: 100, maximumBytes: 10_000)
+  /// Called once, after a read.
+  let afterRead = Mutex<(@Sendable () -> Void)?>(nil)
+  let isUnavailable = Atomic<Bool>(false)
+
+  var kind: String { "interrupted" }
+  var size: (messages: Int, bytes: Int) { inner.size }
+
+  func insert(
+    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
+    replacing old: StoredMessageID?
+  ) throws(StoreError) -> StoredMessageID {
+    if isUnavailable.load(ordering: .relaxed) { throw .unavailable("the disk is full") }
+    return try inner.insert(
+      facts, topic: topic, properties: properties, payload: payload, replacing: old)
+  }
+
+  func read(
+    _ id: StoredMessageID,
+    _ body: (StoredFacts, Span<UInt8>, Span<UInt8>, Span<UInt8>) -> Void
+  ) throws(StoreError) -> Bool {
+    let isThere = try inner.read(id, body)
+    let action = afterRead.withLock { action in
+      defer { action = nil }
+      return action
+    }
+    action?()
+    return isThere
+  }
+
+  func remove(_ id: StoredMessageID) throws(StoreError) { try inner.remove(id) }
 }
 
 /// What the tasks of one test share.

@@ -22,7 +22,8 @@ private struct Sample: Equatable {
 
 extension MemoryStore {
   /// Nil when the store is full.
-  fileprivate func put(_ sample: Sample, replacing old: StoredMessageID? = nil) -> StoredMessageID? {
+  fileprivate func put(_ sample: Sample, replacing old: StoredMessageID? = nil) -> StoredMessageID?
+  {
     try? insert(
       StoredFacts(qos: sample.qos, expiresAt: sample.expiresAt), topic: sample.topic.span,
       properties: sample.properties.span, payload: sample.payload.span, replacing: old)

@@ -115,8 +115,8 @@ import Testing
       if addresses.count != 30 { exit(1) }
       for address in addresses {
         var page: UInt8 = 0
-        let isMapped = unsafe mincore(UnsafeMutableRawPointer(bitPattern: address), 4096, &page) == 0
-        if isMapped { exit(2) }
+        let start = unsafe UnsafeMutableRawPointer(bitPattern: address)
+        if unsafe mincore(start, 4096, &page) == 0 { exit(2) }
       }
     }
   }

@@ -47,6 +47,22 @@ int clinux_accept(int listener);
 /// use goes to `bound_port`.
 int clinux_listen(const char *address, uint16_t port, int backlog, int reuse_port, uint16_t *bound_port);
 
+/// A TCP socket on its way to a numeric address, from a numeric address of this machine where
+/// `source` is not NULL; non-blocking. Writable means that it got there, or failed (SO_ERROR).
+/// Returns the descriptor, or the negative errno.
+int clinux_connect(const char *address, uint16_t port, const char *source);
+
+/// The numeric address number `index` of a host, by the system's resolver. Returns 1, 0 where
+/// there are fewer, or the negative errno; ENOENT: the host is not known.
+int clinux_resolve(const char *host, int index, char *text, int size);
+
+/// A timer of the monotonic clock, to be read and polled; non-blocking. Returns the descriptor, or
+/// the negative errno.
+int clinux_timer(void);
+
+/// Sets such a timer to an absolute time; 0 stops it. Returns 0 or errno.
+int clinux_timer_set(int timer, uint64_t nanoseconds);
+
 /// Two connected sockets that keep message borders, non-blocking. Returns 0 or errno.
 int clinux_channel(int *sender, int *receiver);
 

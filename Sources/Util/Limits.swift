@@ -1,0 +1,91 @@
+/// Every limit that is not configured, each with its reason. `LimitsTests` holds how they relate.
+///
+/// Limits that operators set are in the configuration's key table.
+public enum Limits {
+  // MARK: Loops
+
+  /// Event loops of one broker: one bit each in the sets of loops that a publish wakes.
+  public static var loops: Int { 64 }
+
+  /// Sessions that one loop can hold, connected or away: what 24 bits of slots name.
+  public static var sessionsPerLoop: Int { 1 << 24 - 1 }
+
+  /// Sessions of the whole broker that the directory is laid out for. Only addresses are reserved.
+  public static var sessions: Int { 1 << 25 }
+
+  /// Bytes of a loop thread's stack. The deepest path is bounded by the number of topic levels;
+  /// only pages that were touched take memory.
+  public static var stackBytes: Int { 1 << 20 }
+
+  // MARK: One turn of a loop
+
+  /// Most events taken from epoll at once.
+  public static var eventsPerTurn: Int { 512 }
+
+  /// Most connections accepted from one listener in a turn, so that a storm leaves time for those
+  /// who are here.
+  public static var acceptsPerTurn: Int { 64 }
+
+  /// Connections that may wait to be accepted; the system caps it at `net.core.somaxconn`.
+  public static var backlog: Int32 { 65_535 }
+
+  /// Bytes read from one connection in a turn: a stream of small packets takes one system call for
+  /// thousands of them.
+  public static var readBytes: Int { 262_144 }
+
+  /// A remainder up to this size is copied in front of the next read; a larger one is read into
+  /// where it lies.
+  public static var copiedRemainderBytes: Int { 32_768 }
+
+  /// Gathered output of one connection that is written before the turn ends: enough for one system
+  /// call, and a bound on what a turn can gather for a thousand subscribers.
+  public static var gatheredBytes: Int { 131_072 }
+
+  /// Parts of one gathered write. The system takes up to 1,024; a turn rarely has more blocks.
+  public static var gatheredParts: Int { 16 }
+
+  /// Empty chunks of 64 KiB that a pool keeps of each block size between two quiet seconds: 2 MiB,
+  /// about what a busy turn writes, so that it costs no page faults.
+  public static var spareChunks: Int { 32 }
+
+  // MARK: One client
+
+  /// Pending output from which QoS 1 and 2 messages wait in the session instead, where they are
+  /// counted and bounded: about a socket's send buffer.
+  public static var outputHighWater: Int { 65_536 }
+
+  /// Ticks of 125 ms that a peer has to take the last bytes and close its side.
+  public static var lingerTicks: UInt32 { 16 }
+
+  /// A client that leaves one message unacknowledged and takes others makes us remember the
+  /// others, up to this many times its receive maximum; then the one is kept apart.
+  public static var acknowledgementSpread: UInt32 { 8 }
+
+  /// The most packet identifiers that may be out at a time, whatever a client takes: half of those
+  /// there are, so that the older half can be told from the newer.
+  public static var packetIdentifiersOut: UInt16 { 32_767 }
+
+  /// Topics that we give an alias towards one client, whatever it takes: each message is compared
+  /// with all of them.
+  public static var sentAliases: UInt16 { 64 }
+
+  /// Subscription identifiers of one delivery beyond which further ones are left out: 5 KiB of
+  /// header at most.
+  public static var identifiersPerDelivery: Int { 1024 }
+
+  /// Log lines about clients that one loop writes in a second; the rest are counted.
+  public static var logLinesPerSecond: Int { 10 }
+
+  // MARK: Between loops
+
+  /// Bytes of publishes on their way to one loop from which publishers are held back. A loop
+  /// handles that much in some milliseconds.
+  public static var mailboxHighWater: Int { 32 << 20 }
+
+  /// Empty batches of publishes that are kept: two on the way between any two of eight busy loops.
+  public static var spareBatches: Int { 128 }
+
+  /// How often a connection may be handed from loop to loop before it is refused: each hand-over
+  /// means that the session moved meanwhile, which takes another client with the same id.
+  public static var handOvers: UInt8 { 8 }
+}
