@@ -69,7 +69,7 @@ extension Worker {
   func adopt(_ adoption: Adoption) {
     guard
       let slot = loop.adopt(
-        adoption.token, from: broker.passages[number], bytes: adoption.bytes, self)
+        adoption.token, from: broker.passages[number], bytes: adoption.bytes)
     else {
       broker.connectionCount.subtract(1, ordering: .relaxed)
       counters.refusals += 1

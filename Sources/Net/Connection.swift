@@ -77,8 +77,6 @@ public enum CloseReason: Sendable {
   case peerClosed
   /// The network gave an error, such as a reset.
   case networkError(Int32)
-  /// The peer did not take its output within the time given to it.
-  case stalled
   /// No memory or no slot was left for what it needed.
   case exhausted
 }

@@ -62,28 +62,27 @@ extension Loop {
       !connections[slot].flags.contains(.isFinishing)
     else { return }
     guard received.consumed < range.count else { return }
-    unsafe keep(
+    let isKept = unsafe keep(
       slot, scratch + range.lowerBound + received.consumed,
-      range.count - received.consumed, needed: received.needed, handler)
+      range.count - received.consumed, needed: received.needed)
+    if !isKept { end(slot, .exhausted, handler) }
   }
 
-  /// Keeps bytes until the rest of their packet is here.
+  /// Keeps bytes until the rest of their packet is here. False when there is no memory.
   private func keep(
-    _ slot: UInt32, _ start: UnsafeRawPointer, _ count: Int, needed: Int, _ handler: Handler
-  ) {
+    _ slot: UInt32, _ start: UnsafeRawPointer, _ count: Int, needed: Int
+  ) -> Bool {
     // A length is only believed as far as bytes have come: a packet that claims 200 MB gets room
     // as it grows.
     let room = min(max(needed, count), max(Limits.copiedRemainderBytes, 2 * count))
-    guard let block = blocks.allocate(BlockHeader.size + room) else {
-      end(slot, .exhausted, handler)
-      return
-    }
+    guard let block = blocks.allocate(BlockHeader.size + room) else { return false }
     let address = unsafe blocks.address(of: block)
     unsafe address.storeBytes(
       of: BlockHeader(next: 0, end: UInt32(count), start: UInt32(max(needed, count))),
       as: BlockHeader.self)
     unsafe (address + BlockHeader.size).copyMemory(from: start, byteCount: count)
     connections[slot].remainder = block
+    return true
   }
 
   /// Reads the rest of a large packet, and nothing beyond it, to where its beginning lies.
@@ -140,22 +139,25 @@ extension Loop {
     if connections[slot].generation == generation, received.consumed < count,
       !connections[slot].flags.contains(.isFinishing)
     {
-      unsafe keep(
+      let isKept = unsafe keep(
         slot, address + BlockHeader.size + received.consumed, count - received.consumed,
-        needed: received.needed, handler)
+        needed: received.needed)
+      if !isKept { end(slot, .exhausted, handler) }
     }
     blocks.free(block)
   }
 
-  /// Keeps bytes that were received elsewhere, to be handled in this turn.
-  func keepForLater(_ slot: UInt32, _ bytes: [UInt8], _ handler: Handler) {
-    unsafe bytes.withUnsafeBytes {
+  /// Keeps bytes that were received elsewhere, to be handled in this turn. False when there is no
+  /// memory.
+  func keepForLater(_ slot: UInt32, _ bytes: [UInt8]) -> Bool {
+    let isKept = unsafe bytes.withUnsafeBytes {
       // Not empty, so there is an address.
-      unsafe keep(slot, $0.baseAddress!, $0.count, needed: $0.count, handler)
+      unsafe keep(slot, $0.baseAddress!, $0.count, needed: $0.count)
     }
-    guard connections[slot].remainder != 0 else { return }
+    guard isKept else { return false }
     connections[slot].flags.insert(.isResuming)
     resuming.append((slot, connections[slot].generation))
+    return true
   }
 
   /// Stops giving bytes of this connection to the handler until `resume`.

@@ -51,9 +51,7 @@ extension Loop {
 
   /// Takes a connection that another loop sent; nil when there was no room for it. `bytes` are
   /// what the other loop had received of it and not handled.
-  public func adopt(
-    _ token: UInt64, from passage: Passage, bytes: [UInt8], _ handler: Handler
-  ) -> UInt32? {
+  public func adopt(_ token: UInt64, from passage: Passage, bytes: [UInt8]) -> UInt32? {
     // They come in the order in which they were sent, the letters about them in another one.
     while passageArrivals[token] == nil {
       var arrived: UInt64 = 0
@@ -65,7 +63,10 @@ extension Loop {
     guard let descriptor = passageArrivals.removeValue(forKey: token), descriptor >= 0,
       let slot = add(descriptor)
     else { return nil }
-    if !bytes.isEmpty { keepForLater(slot, bytes, handler) }
-    return connections[slot].generation == 0 ? nil : slot
+    if !bytes.isEmpty && !keepForLater(slot, bytes) {
+      release(slot)
+      return nil
+    }
+    return slot
   }
 }

@@ -39,7 +39,11 @@ class Message:
     resends: int = 0
     settled: int = 0
     is_will: bool = False
-    origin: object = field(default=None, repr=False)  # the session that sent it, which is what order is promised for
+    # The session that sent it, which is what order is promised for; none sends a will.
+    origin: object = field(default=None, repr=False)
+
+    def is_over(self):
+        return self.happened and self.end != UNKNOWN
 
 
 @dataclass(eq=False)
@@ -66,6 +70,8 @@ class Entry:
     retained_must: int = 0
     count: int = 0
     pids: set = field(default_factory=set)
+    # Repetitions, or further copies that were first sent, unread, with an id used before.
+    unclear: int = 0
 
     def live_qos(self):
         """The lowest and the highest QoS with which a live copy may come."""
@@ -77,7 +83,7 @@ class Entry:
         return min(own, low), min(own, max(every))
 
     def outstanding(self):
-        return self.count < self.must + self.retained_must
+        return self.count + self.unclear < self.must + self.retained_must
 
     def limit(self):
         own = self.message
@@ -164,6 +170,11 @@ class Model:
             # A message of QoS 0 may be lost with the connection of the member that it is for.
             self.group.owed[key] = [bool(self.group.members) and qos > 0, 0, qos]
         if retain:
+            # A subscriber that was still to get the topic's message may get only this one.
+            for session in self.sessions:
+                for other in self.retained.get(topic, ()):
+                    if other.key in session.owed:
+                        session.owed[other.key].retained_must = 0
             self.retained.setdefault(topic, []).append(own)
         return own
 
@@ -190,7 +201,7 @@ class Model:
         """The messages that may be the topic's retained one now."""
         every = self.retained[topic]
         every = [m for m in every
-                 if not any(o.happened and o.start > m.end for o in every)]
+                 if not any(o.is_over() and o.start > m.end for o in every)]
         self.retained[topic] = every
         return every
 
@@ -218,7 +229,7 @@ class Model:
                 entry = session.entry(message)
                 entry.retained.append(own)
                 # Whether "no local" holds back a retained message is the broker's choice.
-                if len(found) == 1 and message.happened and not own.no_local:
+                if len(found) == 1 and message.is_over() and not own.no_local:
                     entry.retained_must += 1
 
     def unsubscribed(self, session, text):
@@ -302,6 +313,7 @@ class Model:
         entry = session.owed.get(own.key)
         require(entry is not None, "not owed")
         if packet.qos == 1 and packet.dup and packet.pid in entry.pids:
+            entry.unclear += 1
             return
         entry.count += 1
         entry.pids.add(packet.pid)

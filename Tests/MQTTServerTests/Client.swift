@@ -155,7 +155,8 @@ final class Client {
   func subscribe(_ filters: String..., qos: QoS = .atLeastOnce) throws -> [UInt8] {
     let packet = SubscribePacket(
       packetID: newID(),
-      filters: filters.map { SubscribePacket.Filter(Array($0.utf8), SubscriptionOptions(qos: qos)) })
+      filters: filters.map { SubscribePacket.Filter(Array($0.utf8), SubscriptionOptions(qos: qos)) }
+    )
     try send(bytes(packet.encodedCount(version)) { packet.encode(version, into: &$0) })
     let answer = try expect(.subAck)
     let subAck = try SubAck.decode(answer.bytes.span, header: answer.header, version: version)

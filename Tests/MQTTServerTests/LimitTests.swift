@@ -84,7 +84,8 @@ extension BrokerTests {
       }
       defer { broker.stop() }
       let client = try broker.client("12345678")
-      #expect(try client.subscribe("1/2/3/4", "1/2/3/4/5", "1/2/3/#", "+/+/+/+/#") == [1, 0x8F, 1, 0x8F])
+      #expect(
+        try client.subscribe("1/2/3/4", "1/2/3/4/5", "1/2/3/#", "+/+/+/+/#") == [1, 0x8F, 1, 0x8F])
       #expect(try client.publish("a/b/c/d", "x") == .noMatchingSubscribers)
       #expect(try client.publish("a/b/c/d/e", "x") == .topicNameInvalid)
       let modern = try Client(port: broker.port)

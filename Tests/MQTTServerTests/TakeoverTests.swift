@@ -24,9 +24,11 @@ extension BrokerTests {
         #expect(first.text == "\(round)")
         #expect(try current.goodbye() == .sessionTakenOver)
         let again = try next.message()
-        #expect(again == Message(
-          topic: "take/\(round)", payload: Array("\(round)".utf8), qos: .atLeastOnce, dup: true,
-          packetID: first.packetID))
+        #expect(
+          again
+            == Message(
+              topic: "take/\(round)", payload: Array("\(round)".utf8), qos: .atLeastOnce, dup: true,
+              packetID: first.packetID))
         try next.acknowledge(again)
         current = next
       }

@@ -2,6 +2,7 @@ import Dispatch
 import Glibc
 import Logging
 import Net
+import Packet
 import Synchronization
 import Testing
 
@@ -89,10 +90,6 @@ final class TestBroker: Sendable {
     return clients
   }
 }
-
-import Packet
-import Session
-import Util
 
 /// Bytes of memory of this process.
 func residentBytes() -> Int {

@@ -50,7 +50,8 @@ struct Vector: Sendable {
       let digits = Array(parts[0].utf8)
       var run: [UInt8] = []
       for index in stride(from: 0, to: digits.count, by: 2) {
-        guard let byte = UInt8(String(decoding: digits[index..<(index + 2)], as: UTF8.self), radix: 16)
+        let pair = String(decoding: digits[index..<min(index + 2, digits.count)], as: UTF8.self)
+        guard pair.count == 2, let byte = UInt8(pair, radix: 16)
         else { throw TestFailure("hex \(word)") }
         run.append(byte)
       }

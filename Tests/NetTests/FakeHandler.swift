@@ -61,6 +61,7 @@ final class FakeHandler: LoopHandler {
   let loop: Loop<FakeHandler>
   let log: EventLog
   var onMessage: (FakeHandler, UInt32, [UInt8]) -> Void = { _, _, _ in }
+  var onOpened: (FakeHandler, UInt32) -> Void = { _, _ in }
   var onDrained: (FakeHandler, UInt32) -> Void = { _, _ in }
   var onTimer: (FakeHandler, UInt32) -> Void = { _, _ in }
   /// What `turnEnds` answers, from the present tick.
@@ -77,6 +78,7 @@ final class FakeHandler: LoopHandler {
   func opened(_ slot: UInt32) {
     open.insert(slot)
     log.add(.opened(slot))
+    onOpened(self, slot)
   }
 
   func received(_ slot: UInt32, _ bytes: Span<UInt8>) -> Received {

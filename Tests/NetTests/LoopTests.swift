@@ -146,7 +146,7 @@ extension NetTests {
           else { return }
           to.mailbox.post(
             Order { other in
-              _ = other.loop.adopt(token, from: to.passage, bytes: frame(body), other)
+              _ = other.loop.adopt(token, from: to.passage, bytes: frame(body))
             })
         }
       }
@@ -193,14 +193,14 @@ extension NetTests {
         let isThere = try to.perform { handler in
           let message = frame(body(index))
           return handler.loop.adopt(
-            tokens[index], from: to.passage, bytes: message, handler) != nil
+            tokens[index], from: to.passage, bytes: message) != nil
         }
         #expect(isThere)
         #expect(try clients[index].peer.receive(exactly: 4 + index) == frame(body(index)))
       }
       // A number under which nothing came.
       let isUnknown = try to.perform { handler in
-        handler.loop.adopt(99, from: to.passage, bytes: [], handler) == nil
+        handler.loop.adopt(99, from: to.passage, bytes: []) == nil
       }
       #expect(isUnknown)
       #expect(try to.perform { $0.loop.passageArrivals.isEmpty })

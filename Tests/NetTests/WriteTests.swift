@@ -148,8 +148,10 @@ extension NetTests {
       }
       #expect(owned == 0)
       let (count, blocks, outputs, resident) = try loop.perform {
-        ($0.loop.connections.count, $0.loop.blocks.count, $0.loop.outputs.count,
-         $0.loop.blocks.residentBytes)
+        (
+          $0.loop.connections.count, $0.loop.blocks.count, $0.loop.outputs.count,
+          $0.loop.blocks.residentBytes
+        )
       }
       #expect(count == 50)
       #expect(blocks == 0)
