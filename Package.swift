@@ -36,6 +36,7 @@ let package = Package(
       traits: [.defaults, "YAML", "CommandLineArguments", "Reloading"]),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: [
     .target(name: "CLinux"),
@@ -58,10 +59,18 @@ let package = Package(
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "Yams", package: "Yams"),
       ]),
+    module("Client", ["Packet", "Net", "Util", "CLinux"]),
+    module(
+      "Bench",
+      [
+        "Client", "Packet", "Net", "Util",
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
+      ]),
     .executableTarget(
       name: "Bifrost",
       dependencies: [
-        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "Conf", "Util",
+        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "Conf", "Client", "Bench",
+        "Util", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -79,6 +88,8 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]),
     tests("ConfTests", ["Conf", "Util"]),
+    tests("ClientTests", ["Client", "Packet", "Net", "Util"]),
+    tests("BenchTests", ["Bench", "Client", "Packet", "Net", "Util"]),
     tests(
       "BifrostTests",
       ["Bifrost", "MQTTServer", "Conf", .product(name: "Logging", package: "swift-log")]),

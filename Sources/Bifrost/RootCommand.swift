@@ -7,5 +7,7 @@ struct RootCommand: ParsableCommand {
     commandName: "bifrost",
     abstract: "An MQTT broker for very many connections.",
     version: "bifrost 0.1.0",
-    subcommands: [ServeCommand.self, ConfigCommand.self])
+    subcommands: [
+      ServeCommand.self, ConfigCommand.self, PubCommand.self, SubCommand.self, BenchCommand.self,
+    ])
 }

@@ -9,6 +9,7 @@ func serve(_ configuration: LoadedConfiguration) -> ExitStatus {
   let logger = makeLogger(level: values.logLevel, format: values.logFormat)
   let timeout = values.shutdownTimeoutMilliseconds
   let openFiles = OpenFiles.raiseLimit()
+  Heap.keepLargeBlocksApart()
   let broker: MQTTBroker
   do throws(ServerError) {
     broker = try MQTTBroker(options: ServerOptions(values), logger: logger)

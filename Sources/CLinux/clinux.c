@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -32,6 +33,12 @@ int clinux_epoll_wait(int epoll, clinux_ready *ready, int count, int timeout_mil
 }
 
 int clinux_unshare_files(void) { return unshare(CLONE_FILES) == 0 ? 0 : errno; }
+
+void clinux_set_mapped_block_size(int bytes) {
+    // Either option alone ends the library's own adaptation of both.
+    mallopt(M_MMAP_THRESHOLD, bytes);
+    mallopt(M_TRIM_THRESHOLD, bytes);
+}
 
 int clinux_eventfd(void) {
     int descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -132,7 +139,7 @@ int clinux_resolve(const char *host, int index, char *text, int size) {
     int code = getaddrinfo(host, NULL, &hints, &list);
     if (code == EAI_SYSTEM) return -errno;
     if (code == EAI_MEMORY) return -ENOMEM;
-    if (code != 0) return -ENOENT;
+    if (code != 0) return -ENXIO;
     int result = 0;
     for (struct addrinfo *entry = list; entry != NULL; entry = entry->ai_next) {
         if (entry->ai_family != AF_INET && entry->ai_family != AF_INET6) continue;

@@ -21,8 +21,8 @@ final class Broker: Sendable {
   let passages: [Passage]
   let boards: [CounterBoard]
   let pressures: [MailboxPressure]
-  /// Batches that were read and wait to be filled again.
-  private let spareBatches = Mutex<[PublishBatch]>([])
+  private let spare = Mutex(SpareBatches())
+  private let spareCount = Atomic<Int>(0)
   let startedAt = MonotonicClock.milliseconds
   /// Connections of all loops, for the limit; it changes when one comes or goes.
   let connectionCount = Atomic<Int>(0)
@@ -59,13 +59,41 @@ final class Broker: Sendable {
 
   /// An empty batch.
   func takeBatch() -> PublishBatch {
-    spareBatches.withLock { $0.popLast() } ?? PublishBatch()
+    spare.withLock { spare in
+      guard let batch = spare.batches.popLast() else { return nil }
+      spare.fewest = min(spare.fewest, spare.batches.count)
+      spareCount.store(spare.batches.count, ordering: .relaxed)
+      return batch
+    } ?? PublishBatch()
   }
 
   /// Takes a batch back that was read.
   func giveBack(_ batch: PublishBatch) {
     batch.clear()
-    spareBatches.withLock { if $0.count < Limits.spareBatches { $0.append(batch) } }
+    spare.withLock { spare in
+      guard spare.batches.count < Limits.spareBatches else { return }
+      spare.batches.append(batch)
+      spareCount.store(spare.batches.count, ordering: .relaxed)
+    }
+  }
+
+  /// Whether there are batches that nobody fills at present.
+  var hasSpareBatches: Bool { spareCount.load(ordering: .relaxed) != 0 }
+
+  /// Frees the batches that nobody took since the last call.
+  func trimBatches() {
+    spare.withLock { spare in
+      spare.batches.removeFirst(spare.fewest)
+      spare.fewest = spare.batches.count
+      spareCount.store(spare.fewest, ordering: .relaxed)
+    }
+  }
+
+  /// Batches that were read and wait to be filled again.
+  private struct SpareBatches {
+    var batches: [PublishBatch] = []
+    /// The fewest there were since they were last trimmed.
+    var fewest = 0
   }
 }
 

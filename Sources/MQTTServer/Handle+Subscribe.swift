@@ -134,6 +134,7 @@ extension Worker {
         continue
       }
       reasons.append(ReasonCode.success.rawValue)
+      forgetRetained(session, filter)
       if case .shared(let group, let inner) = parseSharedSubscription(filter) {
         counters.sharedSubscriptions -= 1
         leave(session, filter.extracting(group), filter.extracting(inner))

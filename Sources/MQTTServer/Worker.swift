@@ -58,6 +58,10 @@ final class Worker: LoopHandler {
   /// Scratch of walks over a session's shared subscriptions.
   var memberships: [(name: [UInt8], filter: [UInt8], options: UInt8, identifier: UInt32)] = []
   var retainedStreams: [UInt32: RetainedStreams] = [:]
+  /// Nodes of the index of retained messages that were looked at in this turn.
+  var retainedVisits = 0
+  /// Sessions whose filters there was no time to look up in this turn.
+  var lateRetained: [(session: UInt32, generation: UInt32)] = []
   var pendingSubAcks: [UInt32: PendingSubAck] = [:]
   /// How often a connection was handed over, while it waits for its CONNECT to be handled.
   var hops: [UInt32: UInt8] = [:]
@@ -230,6 +234,7 @@ final class Worker: LoopHandler {
     var next = sessionTimers.ticksToNext().map { now + $0 }
     func sooner(_ tick: UInt32) { next = min(next ?? tick, tick) }
     if system != nil { sooner(publishSystemTopics()) }
+    if pumpLateRetained() { sooner(now) }
     if !departures.isEmpty {
       retryDepartures()
       if !departures.isEmpty { sooner(now + 1) }
@@ -255,8 +260,11 @@ final class Worker: LoopHandler {
         loop.blocks.trim()
         sessions.blocks.trim()
         sessions.messages.trim()
+        broker.trimBatches()
       }
-      let hasSpare = loop.blocks.hasSpare || sessions.blocks.hasSpare || sessions.messages.hasSpare
+      let hasSpare =
+        loop.blocks.hasSpare || sessions.blocks.hasSpare || sessions.messages.hasSpare
+        || broker.hasSpareBatches
       trimDue = hasSpare ? loop.now + 8 : 0
     }
     return trimDue == 0 ? nil : trimDue

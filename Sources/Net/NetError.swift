@@ -7,7 +7,8 @@ public struct NetError: Error, CustomStringConvertible {
   /// The system's error number.
   public let code: Int32
 
-  init(_ operation: String, code: Int32) {
+  /// An error of `operation`, with the system's number.
+  public init(_ operation: String, code: Int32) {
     self.operation = operation
     self.code = code
   }

@@ -15,6 +15,7 @@ extension RetainedIndex {
   ) -> MatchResult {
     levels.split(filter, seed: seed)
     var budget = Budget(hits: limit, visits: visitLimit)
+    defer { lastVisits = visitLimit - max(0, budget.visits) }
     var node = root
     var depth = 0
     while true {

@@ -50,6 +50,8 @@ public struct RetainedIndex: ~Copyable {
   var levels = ScratchArray<LevelReference>()
   /// Number of topics with a retained message.
   public private(set) var count = 0
+  /// Nodes that the last search looked at.
+  public internal(set) var lastVisits = 0
 
   /// Reserves addresses, not memory.
   /// - Parameter capacity: levels of topics that can be held.

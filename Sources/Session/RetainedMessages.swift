@@ -45,7 +45,19 @@ public final class RetainedMessages: Sendable {
 
   /// The messages whose topics match a filter, as names to `read` them by.
   public func match(_ filter: Span<UInt8>) -> [StoredMessageID] {
-    index.withLock { $0.all(filter) }.map { StoredMessageID(rawValue: $0) }
+    var visits = 0
+    return match(filter, visits: &visits)
+  }
+
+  /// As `match`; adds to `visits` how many nodes of the index it looked at, which is what it costs
+  /// everybody who waits for the index.
+  public func match(_ filter: Span<UInt8>, visits: inout Int) -> [StoredMessageID] {
+    let (found, count) = index.withLock { index in
+      let found = index.all(filter)
+      return (found, index.lastVisits)
+    }
+    visits += count
+    return found
   }
 
   /// Calls `body` with a message, unless it was replaced, removed or has expired meanwhile; one
@@ -78,12 +90,12 @@ public final class RetainedMessages: Sendable {
 
 extension RetainedIndex {
   /// The handles of all messages whose topics match a filter.
-  fileprivate mutating func all(_ filter: Span<UInt8>) -> [UInt64] {
+  fileprivate mutating func all(_ filter: Span<UInt8>) -> [StoredMessageID] {
     var hits = ScratchArray<UInt64>()
     _ = match(filter: filter, into: &hits)
-    var found: [UInt64] = []
+    var found: [StoredMessageID] = []
     found.reserveCapacity(hits.count)
-    for place in 0..<hits.count { found.append(hits[place]) }
+    for place in 0..<hits.count { found.append(StoredMessageID(rawValue: hits[place])) }
     return found
   }
 

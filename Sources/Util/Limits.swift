@@ -48,7 +48,16 @@ public enum Limits {
   /// about what a busy turn writes, so that it costs no page faults.
   public static var spareChunks: Int { 32 }
 
+  /// Nodes of the index of retained messages that a loop looks at in a turn before new subscribers
+  /// have to wait for the next: some milliseconds, in which the index is locked. A walk that was
+  /// begun goes to its end.
+  public static var retainedVisitsPerTurn: Int { 100_000 }
+
   // MARK: One client
+
+  /// Retained messages that may wait to be sent to a client before its further filters are looked
+  /// up: 32 KiB of names. One filter may match more, up to all there are.
+  public static var retainedAhead: Int { 4096 }
 
   /// Pending output from which QoS 1 and 2 messages wait in the session instead, where they are
   /// counted and bounded: about a socket's send buffer.

@@ -121,10 +121,13 @@ class Group:
     """The one shared group: what it is owed, whoever of its members gets it."""
     text: str
     members: set = field(default_factory=set)
-    owed: dict = field(default_factory=dict)  # message key -> [must, count]
+    owed: dict = field(default_factory=dict)  # message key -> [must, count, qos]
+    unsure: int = 0  # settlings until the broker is known to have seen a member's end
 
     def leave(self, session, ended):
         self.members.discard(session)
+        if ended:
+            self.unsure = 2
         for key, state in self.owed.items():
             # A QoS 2 message that a member had been sent may not go to another, so it ends with
             # the member; and a group of nobody is owed nothing.
@@ -167,8 +170,10 @@ class Model:
                 if not online(session):
                     entry.connection_lost()
         if matches(self.group.text, topic):
-            # A message of QoS 0 may be lost with the connection of the member that it is for.
-            self.group.owed[key] = [bool(self.group.members) and qos > 0, 0, qos]
+            # A message of QoS 0 may be lost with the connection of the member that it is for, and
+            # one of QoS 2 with a member that has ended without the broker having seen it yet.
+            sure = qos == 1 or (qos == 2 and not self.group.unsure)
+            self.group.owed[key] = [bool(self.group.members) and sure, 0, qos]
         if retain:
             # A subscriber that was still to get the topic's message may get only this one.
             for session in self.sessions:
@@ -363,11 +368,13 @@ class Model:
         session.newest[group] = own.key
 
     def missing(self, session):
-        return [e for e in session.owed.values() if e.outstanding()]
+        """What is overdue. A message whose publisher is away may not have come to the broker."""
+        return [e for e in session.owed.values() if e.message.happened and e.outstanding()]
 
     def settle(self):
         """All that is on the way has had the time to arrive."""
         # Twice, because the first time may have been too early for what no one waited for.
+        self.group.unsure = max(0, self.group.unsure - 1)
         for message in self.unsettled:
             message.settled += message.end != UNKNOWN
         self.unsettled = [m for m in self.unsettled if m.settled < 2]

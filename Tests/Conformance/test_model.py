@@ -603,3 +603,61 @@ def test_all_at_once(broker, name, run):
 @pytest.mark.parametrize("run", range(RUNS))
 def test_all_at_once_on_four_loops(four_loops, name, run):
     play(four_loops, name)
+
+
+# That the model can fail --------------------------------------------------------------------------
+
+def scene():
+    """A model with one subscriber that is connected, and two messages for it."""
+    model = Model("s/x/#")
+    session = Session("c", 5, lasting=True)
+    model.sessions.append(session)
+    model.subscribed(session, Subscription("t/#", 2, identifier=9), 0)
+    sent = [model.published("p", "t/a", 2, False, lambda key: b"%d:x" % key, lambda s: True,
+                            session) for _ in range(2)]
+    return model, session, sent
+
+
+def arrives(model, session, number, **changes):
+    shape = {"topic": "t/a", "qos": 2, "pid": number + 1, "payload": b"%d:x" % number,
+             "props": [(wire.SUBSCRIPTION_ID, 9)]} | changes
+    model.delivered(session, wire.Packet(wire.PUBLISH, 20, **shape), connected=0)
+
+
+def test_the_model_takes_what_is_right():
+    model, session, sent = scene()
+    for message in sent:
+        model.acknowledged(message)
+    assert [e.message for e in model.missing(session)] == sent
+    arrives(model, session, 0)
+    arrives(model, session, 1)
+    assert not model.missing(session)
+
+
+@pytest.mark.parametrize("changes", [
+    {"topic": "t/b"}, {"payload": b"1:y"}, {"payload": b"7:x"}, {"payload": b"w1:"}, {"qos": 1},
+    {"retain": True}, {"dup": True}, {"props": []}, {"props": [(wire.SUBSCRIPTION_ID, 8)]},
+    {"payload": b""},
+], ids=str)
+def test_the_model_notices_a_wrong_packet(changes):
+    model, session, _ = scene()
+    arrives(model, session, 0)
+    with pytest.raises(wire.Violation):
+        arrives(model, session, 1, **changes)
+
+
+def test_the_model_notices_a_second_copy_and_a_wrong_order():
+    model, session, _ = scene()
+    arrives(model, session, 1)
+    with pytest.raises(wire.Violation, match="copy 2"):
+        arrives(model, session, 1, pid=7)
+    with pytest.raises(wire.Violation, match="after 1"):
+        arrives(model, session, 0)
+
+
+def test_the_model_notices_what_nobody_is_owed():
+    model, session, _ = scene()
+    model.unsubscribed(session, "t/#")
+    model.published("p", "t/a", 2, False, lambda key: b"%d:x" % key, lambda s: True, session)
+    with pytest.raises(wire.Violation, match="not owed"):
+        arrives(model, session, 2)

@@ -224,3 +224,65 @@ def test_a_retained_message_for_a_session_with_identifiers(client, topic, versio
     own = client(5)
     own.subscribe((topic, 1), props=[(wire.SUBSCRIPTION_ID, 77)])
     assert own.message().all(wire.SUBSCRIPTION_ID) == [77]
+
+
+@pytest.fixture
+def many(client, name):
+    """The first part of twenty times a thousand topics with a retained message each."""
+    base = name("many")
+    topics = [f"{base}/{i}/{j}" for i in range(20) for j in range(1000)]
+    own = client(4)
+
+    def retain(payload):
+        own.send(*(wire.publish(topic, payload, 4, qos=1, pid=index, retain=True)
+                   for index, topic in enumerate(topics, 1)))
+        for _ in topics:
+            own.wait(wire.PUBACK)
+
+    retain(b"kept")
+    yield base
+    retain(b"")
+
+
+def test_all_filters_of_one_packet_get_theirs(client, many):
+    """v5:MQTT-3.3.1-9 v5:MQTT-3.8.4-4"""
+    own = client(5, props=[(wire.RECEIVE_MAXIMUM, 100)])
+    own.subscribe(*((f"{many}/{i}/+", 1) for i in range(20)), props=[(wire.SUBSCRIPTION_ID, 7)])
+    found = [own.message() for _ in range(20_000)]
+    assert len({m.topic for m in found}) == 20_000
+    assert all(m.retain and m.qos == 1 and m.get(wire.SUBSCRIPTION_ID) == 7 for m in found)
+    own.nothing_before_ping()
+
+
+@BOTH
+def test_subscribing_often_and_not_reading_gathers_nothing(client, many, version):
+    """v3:MQTT-3.8.4-3 v5:MQTT-3.8.4-3"""
+    own = client(version)
+    own.send(*(wire.subscribe(i, [(many + "/#", 0)], version) for i in range(1, 301)))
+    counts = {}
+    for _ in range(300):
+        assert own.wait(wire.SUBACK).codes == [0]
+    own.ping()
+    for packet in own.inbox:
+        counts[packet.topic] = counts.get(packet.topic, 0) + 1
+    while min(counts.values(), default=0) < 2 or len(counts) < 20_000:
+        topic = own.wait(wire.PUBLISH).topic
+        counts[topic] = counts.get(topic, 0) + 1
+    own.inbox.clear()
+    own.nothing_before_ping()
+    # Once for the first, and once for all that came while that was on its way.
+    assert set(counts.values()) == {2}
+
+
+@BOTH
+def test_an_unsubscribed_filter_is_not_looked_up_later(client, many, version):
+    own = client(version)
+    own.send(wire.subscribe(1, [(many + "/#", 0)], version),
+             wire.subscribe(2, [(many + "/1/#", 0)], version),
+             wire.unsubscribe(3, [many + "/1/#"], version))
+    counts = {}
+    while len(counts) < 20_000:
+        topic = own.wait(wire.PUBLISH, 10).topic
+        counts[topic] = counts.get(topic, 0) + 1
+    own.ping()
+    assert set(counts.values()) == {1} and not [p for p in own.inbox if p.kind == wire.PUBLISH]

@@ -64,6 +64,7 @@ final class FakeHandler: LoopHandler {
   var onOpened: (FakeHandler, UInt32) -> Void = { _, _ in }
   var onDrained: (FakeHandler, UInt32) -> Void = { _, _ in }
   var onTimer: (FakeHandler, UInt32) -> Void = { _, _ in }
+  var onAlarm: (FakeHandler) -> Void = { _ in }
   /// What `turnEnds` answers, from the present tick.
   var wish: (UInt32) -> UInt32? = { _ in nil }
   var open: Set<UInt32> = []
@@ -124,6 +125,8 @@ final class FakeHandler: LoopHandler {
   }
 
   func receive(_ letter: Order) { letter.run(self) }
+
+  func alarmed() { onAlarm(self) }
 
   func turnEnds(now: UInt32) -> UInt32? {
     turns += 1

@@ -36,6 +36,10 @@ int clinux_epoll_wait(int epoll, clinux_ready *ready, int count, int timeout_mil
 /// Returns 0 or errno.
 int clinux_unshare_files(void);
 
+/// Sets the size, in bytes, from which the allocator maps a block on its own, for good. A library
+/// that can't do that goes on as before.
+void clinux_set_mapped_block_size(int bytes);
+
 /// An eventfd, non-blocking. Returns the descriptor, or the negative errno.
 int clinux_eventfd(void);
 
@@ -53,7 +57,7 @@ int clinux_listen(const char *address, uint16_t port, int backlog, int reuse_por
 int clinux_connect(const char *address, uint16_t port, const char *source);
 
 /// The numeric address number `index` of a host, by the system's resolver. Returns 1, 0 where
-/// there are fewer, or the negative errno; ENOENT: the host is not known.
+/// there are fewer, or the negative errno; ENXIO: the host is not known.
 int clinux_resolve(const char *host, int index, char *text, int size);
 
 /// A timer of the monotonic clock, to be read and polled; non-blocking. Returns the descriptor, or

@@ -1,0 +1,118 @@
+import Packet
+
+/// What a load looks like.
+public enum Flow: String, Sendable, CaseIterable {
+  /// Clients that connect, subscribe and do nothing.
+  case idle
+  /// Pairs of one publisher and one subscriber, each with a topic of its own.
+  case pair
+  /// A few publishers, one topic, many subscribers.
+  case fanOut = "fan-out"
+  /// Many publishers, one topic, a few subscribers.
+  case fanIn = "fan-in"
+  /// Subscriptions with wildcards.
+  case wildcard
+  /// A group of subscribers that share the messages.
+  case share
+}
+
+/// How long the measured part of a flow is.
+public enum Extent: Sendable, Equatable {
+  /// So many seconds.
+  case seconds(Double)
+  /// Until so many messages were published and delivered.
+  case messages(UInt64)
+}
+
+/// A load, as the command line describes it.
+public struct BenchOptions: Sendable {
+  /// The most messages that one publisher may have under way: packet identifiers are 16 bits.
+  public static let maximumWindow = 60_000
+  /// Bytes of a payload that hold a time and a sequence number.
+  public static let stampBytes = 16
+
+  /// What the load looks like.
+  public var flow: Flow
+  /// The server's numeric address.
+  public var address: String
+  /// The server's port.
+  public var port: UInt16
+  /// Publishers; pairs for `pair`.
+  public var publishers = 1
+  /// Subscribers, or clients for `idle`.
+  public var subscribers = 1
+  /// For `wildcard`: each message matches one subscription instead of all.
+  public var matchesOne = false
+  /// Bytes of each message's payload. From 16 on it says when it was sent, and its number.
+  public var payloadBytes = 64
+  /// The quality of service of messages and of subscriptions.
+  public var qos = QoS.atMostOnce
+  /// The protocol version.
+  public var version = ProtocolVersion.v3_1_1
+  /// How long to measure.
+  public var extent = Extent.seconds(5)
+  /// Seconds of load before measuring.
+  public var warmUpSeconds = 2.0
+  /// Messages per second in all; nil for a closed loop.
+  public var rate: Double?
+  /// Closed loop: messages of a publisher that are under way.
+  public var window = 100
+  /// Closed loop: whether to measure latency as well.
+  public var measuresLatency = false
+  /// Event loops, each a thread of its own.
+  public var loops = 1
+  /// Numeric addresses to come from; empty for the system's choice.
+  public var sources: [String] = []
+  /// The broker's process, whose CPU time and memory are reported; nil if it is not known.
+  public var brokerProcess: Int32?
+  /// `idle`: whether each client subscribes to a topic of its own.
+  public var subscribes = true
+  /// Seconds between a client's pings; 0 for none.
+  public var keepAlive: UInt16 = 0
+  /// `idle`: seconds to hold the connections.
+  public var holdSeconds = 5.0
+  /// Seconds without any progress before a step is given up.
+  public var patienceSeconds = 15.0
+  /// Number of the first client, so that processes can share a run.
+  public var firstClient = 0
+  /// Names this run's topics and clients.
+  public var runName: String
+
+  /// A load on a server; set what differs from the defaults.
+  public init(flow: Flow, address: String, port: UInt16, runName: String) {
+    self.flow = flow
+    self.address = address
+    self.port = port
+    self.runName = runName
+  }
+
+  /// Whether payloads are stamped.
+  public var hasStamps: Bool { payloadBytes >= BenchOptions.stampBytes }
+
+  /// Whether latency is measured.
+  public var hasLatency: Bool { hasStamps && (rate != nil || measuresLatency) }
+
+  /// The first thing that is wrong, in one line; nil if nothing is.
+  public var problem: String? {
+    if publishers < 1 || subscribers < 1 { return "at least one client of each kind is needed" }
+    if publishers > 1 << 20 || subscribers > 1 << 24 { return "that many clients are not possible" }
+    if payloadBytes < 0 || payloadBytes > 256_000_000 {
+      return "--payload is 0 to 256,000,000 bytes"
+    }
+    if window < 1 || window > BenchOptions.maximumWindow {
+      return "--window is 1 to \(BenchOptions.maximumWindow)"
+    }
+    if loops < 1 || loops > 64 { return "--loops is 1 to 64" }
+    if let rate, !(rate > 0 && rate <= 50_000_000) { return "--rate is above 0, to 50,000,000" }
+    if measuresLatency && !hasStamps { return "--latency needs a --payload of 16 bytes or more" }
+    switch extent {
+    case .seconds(let seconds):
+      if !(seconds > 0 && seconds <= 1_000_000) { return "--duration is above 0, to 1,000,000 s" }
+    case .messages(let count):
+      if count < 1 || count > 1 << 39 { return "--messages is 1 to 549,755,813,888" }
+    }
+    if !(warmUpSeconds >= 0 && warmUpSeconds <= 100_000) { return "--warm-up is 0 to 100,000 s" }
+    if !(holdSeconds >= 0 && holdSeconds <= 1_000_000) { return "--hold is 0 to 1,000,000 s" }
+    return nil
+  }
+}

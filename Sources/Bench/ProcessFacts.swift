@@ -1,0 +1,74 @@
+import Glibc
+
+/// Reads a small file of the system's; nil where it can't be read.
+func readFile(_ path: String) -> String? {
+  let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+  guard file >= 0 else { return nil }
+  defer { close(file) }
+  var bytes: [UInt8] = []
+  var part = [UInt8](repeating: 0, count: 16_384)
+  // What is read here has a few kilobytes; anything without end would be somebody's mistake.
+  while bytes.count < 1 << 20 {
+    // Safe: the buffer has as many bytes as are asked for.
+    let count = unsafe part.withUnsafeMutableBytes { unsafe read(file, $0.baseAddress, $0.count) }
+    if count < 0 && errno == EINTR { continue }
+    guard count > 0 else { return count == 0 ? String(decoding: bytes, as: UTF8.self) : nil }
+    bytes += part[..<count]
+  }
+  return String(decoding: bytes, as: UTF8.self)
+}
+
+/// Another process, or this one, as `/proc` shows it.
+struct ProcessFacts: Sendable {
+  let process: Int32
+
+  /// Nanoseconds of CPU time of all its threads that are alive; nil where it is not there. Finer
+  /// than the ticks of `/proc/PID/stat`.
+  var cpuNanoseconds: UInt64? {
+    guard let threads = unsafe opendir("/proc/\(process)/task") else { return nil }
+    defer { unsafe closedir(threads) }
+    var total: UInt64 = 0
+    while let entry = unsafe readdir(threads) {
+      // Safe: the name is a C string inside the entry, which lives until the next one is read.
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) {
+        unsafe String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      guard Int(name) != nil, let text = readFile("/proc/\(process)/task/\(name)/schedstat"),
+        let first = text.split(separator: " ").first, let time = UInt64(first)
+      else { continue }
+      total += time
+    }
+    return total
+  }
+
+  /// Bytes of memory that it has; nil where it is not there.
+  var residentBytes: UInt64? {
+    guard let text = readFile("/proc/\(process)/statm") else { return nil }
+    let fields = text.split(separator: " ")
+    guard fields.count > 1, let pages = UInt64(fields[1]) else { return nil }
+    return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
+  }
+}
+
+/// The machine that the load comes from.
+public struct MachineFacts: Sendable, Equatable {
+  /// Processors that may be used.
+  public var cores: Int
+  /// Name and release of the system.
+  public var kernel: String
+  /// The processor's name; empty where the system does not tell.
+  public var cpu: String
+
+  /// This machine.
+  public static var present: MachineFacts {
+    let release =
+      readFile("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? ""
+    let model =
+      readFile("/proc/cpuinfo")?.split(separator: "\n")
+      .first { $0.hasPrefix("model name") }?
+      .split(separator: ":", maxSplits: 1).last.map(String.init) ?? ""
+    return MachineFacts(
+      cores: sysconf(Int32(_SC_NPROCESSORS_ONLN)), kernel: "Linux \(release)",
+      cpu: String(model.drop { $0 == " " }))
+  }
+}
