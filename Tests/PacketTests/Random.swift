@@ -1,26 +1,10 @@
 import Foundation
 
-/// SplitMix64: small, and the same everywhere, so that a seed tells the whole run.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-    return word ^ (word >> 31)
-  }
-
+extension SeededGenerator {
   /// Whether something with a chance of one in `count` happens.
-  mutating func oneIn(_ count: Int) -> Bool { Int.random(in: 0..<count, using: &self) == 0 }
+  mutating func oneIn(_ count: Int) -> Bool { chance(count) }
 
-  mutating func bytes(upTo limit: Int) -> [UInt8] {
-    let count = Int.random(in: 0...limit, using: &self)
-    return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &self) }
-  }
+  mutating func bytes(upTo limit: Int) -> [UInt8] { bytes(Int.random(in: 0...limit, using: &self)) }
 }
 
 /// A run of random trials: each has a seed of its own, which a failure names.

@@ -14,6 +14,9 @@ struct SeededGenerator: RandomNumberGenerator {
 
   mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
 
+  /// True once in `outOf` calls, on average.
+  mutating func chance(_ outOf: Int) -> Bool { below(outOf) == 0 }
+
   mutating func bytes(_ count: Int) -> [UInt8] {
     (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) }
   }
