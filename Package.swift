@@ -66,11 +66,12 @@ let package = Package(
         "Client", "Packet", "Net", "Util",
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ]),
+    module("Doctor", ["Util"]),
     .executableTarget(
       name: "Bifrost",
       dependencies: [
         "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "Conf", "Client", "Bench",
-        "Util", "CLinux",
+        "Doctor", "Util", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -90,6 +91,7 @@ let package = Package(
     tests("ConfTests", ["Conf", "Util"]),
     tests("ClientTests", ["Client", "Packet", "Net", "Util"]),
     tests("BenchTests", ["Bench", "Client", "Packet", "Net", "Util"]),
+    tests("DoctorTests", ["Doctor", "Util"]),
     tests(
       "BifrostTests",
       ["Bifrost", "MQTTServer", "Conf", .product(name: "Logging", package: "swift-log")]),

@@ -85,12 +85,16 @@ final class BenchLoops {
   }
 
   /// Connects all clients. Gives the counters when each of them is ready or has failed.
-  func connect(_ progress: Progress) -> BoardSum {
+  func connect(_ progress: Progress, each: (BoardSum) -> Void = { _ in }) -> BoardSum {
     post(.connect)
     let count = UInt64(clientCount)
     _ = wait(
-      patience: shared.options.patienceSeconds, progress: { $0.ready + $0.failed + $0.lost },
-      each: { progress.connecting($0.ready, of: count) }
+      patience: shared.options.patienceSeconds,
+      progress: { $0.ready &+ $0.failed &+ $0.lost &+ $0.lastProgress },
+      each: {
+        progress.connecting($0.ready, of: count)
+        each($0)
+      }
     ) { $0.ready + $0.failed >= count }
     return sum
   }
@@ -142,6 +146,10 @@ public final class Progress {
 
   func connecting(_ count: UInt64, of all: UInt64) {
     if isDue(MonotonicClock.nanoseconds) { write("bench: \(count) of \(all) clients are ready\n") }
+  }
+
+  func counting(_ count: UInt64, of all: UInt64, _ what: String) {
+    if isDue(MonotonicClock.nanoseconds) { write("bench: \(count) of \(all) clients \(what)\n") }
   }
 
   func running(_ sum: BoardSum, _ what: String) {

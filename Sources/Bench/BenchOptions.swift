@@ -71,6 +71,15 @@ public struct BenchOptions: Sendable {
   public var keepAlive: UInt16 = 0
   /// `idle`: seconds to hold the connections.
   public var holdSeconds = 5.0
+  /// `idle`: whether each client is sent a message of its own once all are connected.
+  public var reaches = false
+  /// `idle`: whether all clients are sent one message in the end, for which each makes a second
+  /// subscription.
+  public var broadcasts = false
+  /// Filters without wildcards that no message matches, held by further clients.
+  public var otherFilters = 0
+  /// The same with wildcards.
+  public var otherWildcards = 0
   /// Seconds without any progress before a step is given up.
   public var patienceSeconds = 15.0
   /// Number of the first client, so that processes can share a run.
@@ -96,6 +105,11 @@ public struct BenchOptions: Sendable {
   public var problem: String? {
     if publishers < 1 || subscribers < 1 { return "at least one client of each kind is needed" }
     if publishers > 1 << 20 || subscribers > 1 << 24 { return "that many clients are not possible" }
+    if otherFilters < 0 || otherFilters > 1 << 24 || otherWildcards < 0 || otherWildcards > 1 << 24
+    {
+      return "--other-filters and --other-wildcards are 0 to 16,777,216"
+    }
+    if reaches && !subscribes { return "--reach needs the clients' subscriptions" }
     if payloadBytes < 0 || payloadBytes > 256_000_000 {
       return "--payload is 0 to 256,000,000 bytes"
     }

@@ -12,6 +12,12 @@ enum BenchOrder: Sendable {
   case stopSending
   /// What subscribers of another loop received of a channel of this loop.
   case delivered(channel: Int, count: UInt64)
+  /// Publish a message to each idle client.
+  case reach
+  /// Have each idle client subscribe to the common topic.
+  case subscribeAll
+  /// Publish one message to all idle clients.
+  case broadcast
   /// Say goodbye, hand over what was found, and end.
   case finish
 }

@@ -35,6 +35,7 @@ extension BenchResult {
         ("clients", .integer(clients)), ("subscribed", .bool(options.subscribes)),
         ("keep_alive", .integer(UInt64(options.keepAlive))),
         ("hold_seconds", .number(options.holdSeconds)),
+        ("payload_bytes", .integer(UInt64(options.payloadBytes))),
       ]
     } else {
       members += [
@@ -44,6 +45,8 @@ extension BenchResult {
         ("qos", .integer(UInt64(options.qos.rawValue))),
         ("warm_up_seconds", .number(options.warmUpSeconds)),
         ("rate", options.rate.map { .number($0) } ?? .null),
+        ("other_filters", .integer(UInt64(options.otherFilters))),
+        ("other_wildcards", .integer(UInt64(options.otherWildcards))),
         ("window", options.rate == nil ? .integer(UInt64(options.window)) : .null),
       ]
       switch options.extent {
@@ -82,8 +85,38 @@ extension BenchResult {
 
   private var idleMembers: [(String, JSONValue)] {
     clientMembers + [
-      ("broker_cpu_us_per_connect", optional(brokerConnectMicroseconds)), complaintMember,
+      ("broker_cpu_us_per_connect", optional(brokerConnectMicroseconds)),
+      ("broker_cpu_idle_percent", optional(brokerIdlePercent)),
+      (
+        "connect_progress",
+        .array(
+          connectProgress.map {
+            .object([("seconds", .number($0.seconds)), ("connected", .integer($0.connected))])
+          })
+      ),
+      ("reach", reachMember), ("broadcast", broadcastMember),
+      ("duplicates", .integer(duplicates)), complaintMember,
     ]
+  }
+
+  private var reachMember: JSONValue {
+    guard let reach else { return .null }
+    return .object([
+      ("clients", .integer(clients)), ("reached", .integer(reach.reached)),
+      ("seconds", .number(reach.seconds)),
+    ])
+  }
+
+  private var broadcastMember: JSONValue {
+    guard let broadcast else { return .null }
+    return .object([
+      ("clients", .integer(clients)), ("reached", .integer(broadcast.reached)),
+      ("subscribe_seconds", .number(broadcast.subscribeSeconds)),
+      ("first_ms", .number(broadcast.firstMilliseconds)),
+      ("last_ms", .number(broadcast.lastMilliseconds)),
+      ("spread_ms", .number(broadcast.lastMilliseconds - broadcast.firstMilliseconds)),
+      ("broker_cpu_seconds", optional(broadcast.brokerCPUSeconds)),
+    ])
   }
 
   private var loadMembers: [(String, JSONValue)] {
@@ -142,6 +175,20 @@ extension BenchResult {
     }
     if let value = brokerBytesPerClient {
       lines.append("broker memory         \(fixed(value, 0)) bytes for each client")
+    }
+    if let value = brokerIdlePercent {
+      lines.append("broker CPU, idle      \(fixed(value, 2)) % of a core")
+    }
+    if let reach {
+      lines.append(
+        "reach                 \(reach.reached) clients, a message each, in "
+          + "\(fixed(reach.seconds, 2)) s")
+    }
+    if let broadcast {
+      lines.append(
+        "broadcast             \(broadcast.reached) clients, first after "
+          + "\(fixed(broadcast.firstMilliseconds, 1)) ms, last after "
+          + "\(fixed(broadcast.lastMilliseconds, 1)) ms")
     }
     if let value = latency {
       lines.append(

@@ -30,6 +30,14 @@ public struct BenchResult: Sendable {
   public var brokerResidentBytes: UInt64?
   /// What its memory grew by for each client.
   public var brokerBytesPerClient: Double?
+  /// CPU time of the broker in percent of one core while idle clients were held.
+  public var brokerIdlePercent: Double?
+  /// How many clients were ready after how many seconds, once a second.
+  public var connectProgress: [(seconds: Double, connected: UInt64)] = []
+  /// What came of sending each idle client a message.
+  public var reach: ReachResult?
+  /// What came of sending all idle clients one message.
+  public var broadcast: BroadcastResult?
   /// CPU time of this program for each delivery.
   public var generatorMicroseconds: Double?
   /// Percentiles; nil where latency was not measured.
@@ -53,6 +61,28 @@ public struct BenchResult: Sendable {
 
   init(options: BenchOptions) { self.options = options }
 
+  /// A message to each idle client.
+  public struct ReachResult: Sendable {
+    /// Clients that got theirs.
+    public var reached: UInt64
+    /// From the first publish to the last delivery.
+    public var seconds: Double
+  }
+
+  /// One message to all idle clients.
+  public struct BroadcastResult: Sendable {
+    /// Clients that got it.
+    public var reached: UInt64
+    /// Seconds until all had made their subscription to the common topic.
+    public var subscribeSeconds: Double
+    /// From the publish to the first delivery, in milliseconds.
+    public var firstMilliseconds: Double
+    /// From the publish to the last delivery, in milliseconds.
+    public var lastMilliseconds: Double
+    /// CPU time of the broker meanwhile.
+    public var brokerCPUSeconds: Double?
+  }
+
   mutating func take(from: UInt64, to: UInt64, _ before: BoardSum, _ after: BoardSum) {
     seconds = Double(to - from) / 1e9
     messages = after.sent - before.sent
@@ -73,7 +103,13 @@ public struct BenchResult: Sendable {
   /// Whether the server did all that it promised: no client was refused or lost its connection,
   /// and no message of QoS 1 or 2 was lost.
   public var isGood: Bool {
-    failed == 0 && disconnected == 0 && (options.qos == .atMostOnce || (lost == 0 && refused == 0))
+    failed == 0 && disconnected == 0 && reachedAll
+      && (options.qos == .atMostOnce || (lost == 0 && refused == 0))
+  }
+
+  /// Whether each idle client got what was sent to it.
+  private var reachedAll: Bool {
+    (reach?.reached ?? connected) >= connected && (broadcast?.reached ?? connected) >= connected
   }
 
   /// Deliveries in a second.

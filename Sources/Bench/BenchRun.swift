@@ -51,22 +51,8 @@ private struct FlowRun {
 
   func idle() -> BenchResult {
     var result = result()
-    let cpuBefore = broker?.cpuNanoseconds
-    let sum = loops.connect(progress)
-    result.connectSeconds = Double(MonotonicClock.nanoseconds - begun) / 1e9
-    if let before = cpuBefore, let after = broker?.cpuNanoseconds, sum.ready > 0 {
-      result.brokerConnectMicroseconds =
-        Double(after - min(before, after)) / 1e3 / Double(sum.ready)
-    }
-    progress.say("\(sum.ready) clients are ready; holding them for \(options.holdSeconds) s")
-    pause(seconds: options.holdSeconds)
-    let end = loops.sum
-    noteMemory(&result, end.ready - min(end.ready, end.lost))
-    result.connected = end.ready
-    result.failed = UInt64(loops.clientCount) - min(end.ready, UInt64(loops.clientCount))
-    result.disconnected = end.lost
-    result.complaint = loops.shared.complaint.first
-    _ = loops.finish()
+    result.clients = UInt64(options.subscribers)
+    IdleRun(options: options, loops: loops, broker: broker, progress: progress).run(&result)
     return result
   }
 
@@ -177,10 +163,5 @@ private struct FlowRun {
       return $0.isIdle && $0.delivered >= $0.sent * UInt64(fan)
         && (options.qos == .atMostOnce || $0.acknowledged >= $0.sent)
     }
-  }
-
-  private func pause(seconds: Double) {
-    let end = MonotonicClock.nanoseconds + UInt64(seconds * 1e9)
-    while MonotonicClock.nanoseconds < end { usleep(10_000) }
   }
 }

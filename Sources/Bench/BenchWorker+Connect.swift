@@ -32,7 +32,7 @@ extension BenchWorker {
     let index = Int(loop.connections[slot].owner)
     var packet = ConnectPacket(
       version: options.version,
-      clientID: Array("bench-\(options.runName)-\(plans[index].number)".utf8),
+      clientID: Array(FlowPlan.clientID(options.runName, plans[index].number).utf8),
       keepAlive: options.keepAlive)
     if options.version == .v5 {
       // As many as the window needs, also where that is less than the server would send at once.
@@ -64,7 +64,10 @@ extension BenchWorker {
           return "the server takes packets of \(answer.maximumPacketSize) bytes at most"
         }
       }
-      if plans[index].role == .publisher || plans[index].topic.isEmpty {
+      if plans[index].role == .holder {
+        clients[index].phase = .subscribing
+        subscribeMore(slot, index)
+      } else if plans[index].topic.isEmpty || plans[index].role == .publisher {
         becomeReady(slot, index)
       } else {
         clients[index].phase = .subscribing
@@ -77,6 +80,7 @@ extension BenchWorker {
       return nil
     case (.subscribing, .subAck):
       let answer = try SubAck.decode(packet, header: header, version: options.version)
+      if plans[index].role == .holder { return subscribedMore(slot, index, packet, answer) }
       let reason = ReasonCode(rawValue: packet[Int(answer.reasons.offset)])
       if reason.isError { return "the server refused a subscription: \(reason)" }
       if options.flow != .idle && reason.rawValue < options.qos.rawValue {
@@ -89,6 +93,42 @@ extension BenchWorker {
       return "the server refused a client: \(goodbye.reason)"
     default: return "the server sent a packet out of turn: \(header.type)"
     }
+  }
+
+  /// Filters that a holder subscribes to with one packet.
+  static var filtersOfPacket: Int { 500 }
+
+  private func subscribeMore(_ slot: UInt32, _ index: Int) {
+    let held = plans[index].held.dropFirst(Int(clients[index].count)).prefix(Self.filtersOfPacket)
+    let filters = held.map {
+      SubscribePacket.Filter(
+        Array(
+          FlowPlan.otherFilter(
+            options.runName, $0, hasWildcard: plans[index].heldHaveWildcards
+          ).utf8), SubscriptionOptions(qos: options.qos))
+    }
+    write(
+      slot, Encoded.subscribe(SubscribePacket(packetID: 1, filters: filters), options.version))
+    // A million of them take a broker its time: what counts is that it goes on.
+    loop.setTimer(slot, at: loop.now + Self.handshakeTicks)
+  }
+
+  private func subscribedMore(
+    _ slot: UInt32, _ index: Int, _ packet: Span<UInt8>, _ answer: SubAck
+  ) -> String? {
+    for place in answer.reasons.range {
+      let reason = ReasonCode(rawValue: packet[place])
+      if reason.isError { return "the server refused a subscription: \(reason)" }
+    }
+    clients[index].count += answer.reasons.count
+    // Progress, for those who wait for all clients to be ready.
+    lastProgress = MonotonicClock.nanoseconds
+    if Int(clients[index].count) < plans[index].held.count {
+      subscribeMore(slot, index)
+    } else {
+      becomeReady(slot, index)
+    }
+    return nil
   }
 
   private func becomeReady(_ slot: UInt32, _ index: Int) {

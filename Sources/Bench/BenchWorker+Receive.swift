@@ -54,6 +54,7 @@ extension BenchWorker {
     var needed = 2
     var deliveries: UInt64 = 0
     var completions = 0
+    var subscriptions = 0
     var words: String? = nil
     while bytes.count - offset >= 2 {
       var remaining = Int(bytes[offset + 1])
@@ -81,6 +82,9 @@ extension BenchWorker {
       }
       let first = bytes[offset]
       switch first & 0xF0 {
+      case 0x30 where client.role == .idle:
+        deliveries += 1
+        if first & 0x06 != 0 { answer(bytes, offset, header, end, first) }
       case 0x30:
         guard client.role == .subscriber, remaining >= options.payloadBytes else {
           findings.foreign += 1
@@ -102,6 +106,9 @@ extension BenchWorker {
       case 0x60 where remaining >= 2:
         append(0x70, bytes[offset + header], bytes[offset + header + 1])
       case 0xD0: break
+      case 0x90 where client.role == .idle && remaining > 2:
+        if bytes[end - 1] >= 0x80 { words = "the server refused a subscription" }
+        subscriptions += 1
       case 0xE0:
         let reason = remaining > 0 ? bytes[offset + header] : 0
         words = "the server ended a connection: \(ReasonCode(rawValue: reason))"
@@ -110,7 +117,13 @@ extension BenchWorker {
       offset = end
       if words != nil { break }
     }
-    count(client, deliveries, completions)
+    if client.role == .idle || client.role == .caller {
+      countIdle(
+        index, arrivals: UInt32(deliveries), completions: completions,
+        subscriptions: subscriptions)
+    } else {
+      count(client, deliveries, completions)
+    }
     if let words {
       answers.removeAll(keepingCapacity: true)
       return fail(slot, index, words, bytes)

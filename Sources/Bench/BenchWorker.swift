@@ -15,6 +15,8 @@ struct BenchClient: BitwiseCopyable {
   /// Index of a publisher in `publishers`; of a subscriber, where its trackers begin.
   var index: UInt32
   var slot: UInt32 = 0
+  /// Of an idle client, messages that it got. Of a holder, filters that it has subscribed to.
+  var count: UInt32 = 0
 }
 
 /// What a publisher sends, and how far it is.
@@ -107,6 +109,8 @@ final class BenchWorker: LoopHandler {
   /// Acknowledgements of one read.
   var answers: [UInt8] = []
   var findings = LoopFindings()
+  /// What is done with idle clients at present.
+  var idle = IdleStep()
 
   // Counters for the board.
   var ready: UInt64 = 0
@@ -139,7 +143,8 @@ final class BenchWorker: LoopHandler {
   private func add(_ plan: ClientPlan) {
     var client = BenchClient(role: plan.role, channel: UInt32(plan.channel), index: 0)
     switch plan.role {
-    case .idle: break
+    case .idle, .holder: break
+    case .caller: idle.caller = clients.count
     case .subscriber:
       client.index = UInt32(trackers.count)
       let count = channels[plan.channel].plan.publishers
@@ -214,12 +219,16 @@ final class BenchWorker: LoopHandler {
     case .delivered(let channel, let count):
       channels[channel].window.deliver(count)
       list(channel)
+    case .reach: beginReach()
+    case .subscribeAll: beginSubscribeAll()
+    case .broadcast: beginBroadcast()
     case .finish: finish()
     }
   }
 
   func turnEnds(now: UInt32) -> UInt32? {
     if isConnecting { connectMore() }
+    if idle.isUnderWay { goOnWithIdle() }
     settle()
     showCounters()
     if isEnding {
@@ -271,6 +280,10 @@ final class BenchWorker: LoopHandler {
     board.acknowledged.store(acknowledged, ordering: .releasing)
     board.delivered.store(delivered, ordering: .releasing)
     board.lastProgress.store(lastProgress, ordering: .releasing)
+    board.reached.store(idle.reached, ordering: .releasing)
+    board.firstReached.store(idle.firstReached, ordering: .releasing)
+    board.lastReached.store(idle.lastReached, ordering: .releasing)
+    board.step.store(idle.step, ordering: .releasing)
     board.isIdle.store(!isSending, ordering: .releasing)
   }
 }

@@ -3,6 +3,10 @@ import Packet
 /// What a client of the load does.
 enum Role: Sendable {
   case publisher, subscriber, idle
+  /// Subscribes to many filters that no message of the flow matches.
+  case holder
+  /// Publishes to idle clients.
+  case caller
 }
 
 /// One client, before it is connected.
@@ -15,6 +19,9 @@ struct ClientPlan: Sendable, Equatable {
   var publisher: Int = 0
   /// Topic name of a publisher, filter of a subscriber; empty for neither.
   var topic: String
+  /// Of a holder: the numbers of its filters, and whether they have wildcards.
+  var held = 0..<0
+  var heldHaveWildcards = false
 }
 
 /// Publishers and subscribers that feed and empty one window.
@@ -33,6 +40,12 @@ struct FlowPlan: Sendable {
   /// Clients of each loop.
   var loops: [[ClientPlan]]
 
+  /// A client id of 12 bytes: what tells the run, and seven digits.
+  static func clientID(_ runName: String, _ number: Int) -> String {
+    let digits = String(number)
+    return runName.prefix(5) + String(repeating: "0", count: max(0, 7 - digits.count)) + digits
+  }
+
   /// Lays out a flow. Publishers of a channel share a loop; subscribers of one with many of them
   /// are spread over all loops.
   init(_ options: BenchOptions) {
@@ -45,7 +58,13 @@ struct FlowPlan: Sendable {
         loops[index % options.loops].append(
           ClientPlan(
             role: .idle, number: number, channel: 0,
-            topic: options.subscribes ? "\(prefix)/idle/\(number)" : ""))
+            topic: options.subscribes ? FlowPlan.ownTopic(options.runName, number) : ""))
+      }
+      if options.reaches || options.broadcasts {
+        loops[0].append(
+          ClientPlan(
+            role: .caller, number: options.firstClient + options.subscribers, channel: 0, topic: "")
+        )
       }
     } else if isPairs {
       let count = options.flow == .pair ? options.publishers : options.subscribers
@@ -66,7 +85,46 @@ struct FlowPlan: Sendable {
     } else {
       addOneChannel(options, prefix)
     }
+    addHolders(options.otherFilters, haveWildcards: false)
+    addHolders(options.otherWildcards, haveWildcards: true)
   }
+
+  /// Filters of one holder: below what brokers allow a client by default.
+  static var filtersOfHolder: Int { 50_000 }
+
+  /// Clients that hold filters which no message matches.
+  private mutating func addHolders(_ count: Int, haveWildcards: Bool) {
+    let first = loops.reduce(0) { $0 + $1.count }
+    for (index, start) in stride(from: 0, to: count, by: FlowPlan.filtersOfHolder).enumerated() {
+      loops[index % loops.count].append(
+        ClientPlan(
+          role: .holder, number: first + index, channel: 0, topic: "",
+          held: start..<min(count, start + FlowPlan.filtersOfHolder),
+          heldHaveWildcards: haveWildcards))
+    }
+  }
+
+  /// A filter that no message of a flow matches. Those with wildcards have five shapes, so that a
+  /// broker has to walk past them.
+  static func otherFilter(_ runName: String, _ index: Int, hasWildcard: Bool) -> String {
+    let prefix = "bench/\(runName)"
+    guard hasWildcard else { return "\(prefix)/other/\(index)" }
+    return switch index % 5 {
+    case 0: "\(prefix)/other/\(index)/+"
+    case 1: "\(prefix)/other/\(index)/#"
+    case 2: "\(prefix)/+/other\(index)/+"
+    case 3: "+/\(runName)/+/other\(index)/#"
+    default: "\(prefix)/other\(index)/+/value"
+    }
+  }
+
+  /// The topic that an idle client subscribes to: 17 bytes.
+  static func ownTopic(_ runName: String, _ number: Int) -> String {
+    "push/\(clientID(runName, number))"
+  }
+
+  /// The topic that all idle clients subscribe to for a broadcast.
+  static func broadcastTopic(_ runName: String) -> String { "push/all/\(runName)" }
 
   /// Every publisher reaches every subscriber, or one of a group that shares.
   private mutating func addOneChannel(_ options: BenchOptions, _ prefix: String) {

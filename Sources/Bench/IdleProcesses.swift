@@ -5,7 +5,7 @@ import Util
 /// A process that holds a share of the idle clients: the same program, started again, because one
 /// process has too few descriptors, or too few cores at work.
 ///
-/// It says `ready CONNECTED FAILED` on its standard output when its clients are connected, holds
+/// It says `at CONNECTED` once a second while it connects them, `ready CONNECTED FAILED` on its standard output when its clients are connected, holds
 /// them until its standard input ends, and says `lost COUNT` before it ends.
 @safe
 private final class ClientProcess {
@@ -14,6 +14,8 @@ private final class ClientProcess {
   private(set) var input: Int32
   let output: Int32
   private var pending: [UInt8] = []
+  /// Clients that are connected, as it said last.
+  var connected: UInt64 = 0
   var ready: (connected: UInt64, failed: UInt64)?
   var lost: UInt64?
   var hasEnded = false
@@ -74,7 +76,11 @@ private final class ClientProcess {
       let words = String(decoding: pending[..<end], as: UTF8.self).split(separator: " ")
       pending.removeSubrange(...end)
       let numbers = words.dropFirst().compactMap { UInt64($0) }
-      if words.first == "ready" && numbers.count == 2 { ready = (numbers[0], numbers[1]) }
+      if words.first == "at" && numbers.count == 1 { connected = numbers[0] }
+      if words.first == "ready" && numbers.count == 2 {
+        ready = (numbers[0], numbers[1])
+        connected = numbers[0]
+      }
       if words.first == "lost" && numbers.count == 1 { lost = numbers[0] }
     }
   }
@@ -132,7 +138,12 @@ public func runIdleChild(
 ) throws(BenchFailure) {
   if let problem = options.problem { throw BenchFailure(problem) }
   let loops = try BenchLoops(options)
-  let sum = loops.connect(Progress { _ in })
+  var next = MonotonicClock.nanoseconds
+  let sum = loops.connect(Progress { _ in }) { sum in
+    guard MonotonicClock.nanoseconds >= next else { return }
+    next = MonotonicClock.nanoseconds + 1_000_000_000
+    say("at \(sum.ready)\n")
+  }
   let failed = UInt64(loops.clientCount) - min(sum.ready, UInt64(loops.clientCount))
   say("ready \(sum.ready) \(failed)\n")
   var byte: UInt8 = 0
@@ -169,7 +180,10 @@ public func runIdleProcesses(
       try ClientProcess(
         arguments: options.childArguments(first: options.firstClient + first, count: share)))
   }
-  listen(to: children) { $0.ready != nil }
+  listen(to: children) {
+    progress.connecting(children.reduce(0) { $0 + $1.connected }, of: result.clients)
+    return $0.ready != nil
+  }
   result.connectSeconds = Double(MonotonicClock.nanoseconds - begun) / 1e9
   result.connected = children.reduce(0) { $0 + ($1.ready?.connected ?? 0) }
   result.failed = result.clients - min(result.clients, result.connected)

@@ -14,6 +14,14 @@ final class LoopBoard: Sendable {
   let delivered = Atomic<UInt64>(0)
   /// Time of the last turn that brought a delivery or an acknowledgement.
   let lastProgress = Atomic<UInt64>(0)
+  /// Idle clients that the present step has reached, or that have made their second subscription.
+  let reached = Atomic<UInt64>(0)
+  /// When the first and the last of them were; 0 before.
+  let firstReached = Atomic<UInt64>(0)
+  let lastReached = Atomic<UInt64>(0)
+  /// Steps with idle clients that were begun: the three above are those of the last one. It is
+  /// written behind them and read before them.
+  let step = Atomic<Int>(0)
   /// Whether nothing is left to be sent of what was ordered.
   let isIdle = Atomic<Bool>(true)
 
@@ -28,6 +36,11 @@ final class LoopBoard: Sendable {
       sum.acknowledged += board.acknowledged.load(ordering: .acquiring)
       sum.delivered += board.delivered.load(ordering: .acquiring)
       sum.lastProgress = max(sum.lastProgress, board.lastProgress.load(ordering: .acquiring))
+      sum.step = min(sum.step, board.step.load(ordering: .acquiring))
+      sum.reached += board.reached.load(ordering: .acquiring)
+      let first = board.firstReached.load(ordering: .acquiring)
+      if first != 0 { sum.firstReached = min(sum.firstReached ?? first, first) }
+      sum.lastReached = max(sum.lastReached, board.lastReached.load(ordering: .acquiring))
       if !board.isIdle.load(ordering: .acquiring) { sum.isIdle = false }
     }
     return sum
@@ -43,6 +56,11 @@ struct BoardSum: Sendable, Equatable {
   var acknowledged: UInt64 = 0
   var delivered: UInt64 = 0
   var lastProgress: UInt64 = 0
+  var reached: UInt64 = 0
+  var firstReached: UInt64?
+  var lastReached: UInt64 = 0
+  /// The least of the loops.
+  var step = Int.max
   var isIdle = true
 }
 

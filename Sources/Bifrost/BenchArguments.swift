@@ -103,6 +103,9 @@ struct BenchLoad: ParsableArguments {
       discussion: "By default 400 at QoS 0 and 100 at QoS 1 and 2; less, down to 8, where that "
         + "would be more than a mebibyte, or more than 40,000 messages for one subscriber."))
   var window: Int?
+  @Option(help: "Filters without wildcards that no message matches, held by further clients.")
+  var otherFilters = 0
+  @Option(help: "The same with wildcards.") var otherWildcards = 0
   @Flag(help: "Closed loop: measure latency too. With --rate it is always measured.")
   var latency = false
 
@@ -167,7 +170,8 @@ struct BenchTarget: ParsableArguments {
 
   /// A name that no other run has: a broker may still know the last one's clients.
   private static var runName: String {
-    String(UInt64.random(in: 0..<(1 << 40)), radix: 36)
+    // Eight digits in base 36: the first five are enough for client ids.
+    String(UInt64.random(in: 78_364_164_096..<2_821_109_907_456), radix: 36)
   }
 
   /// Runs a flow and reports.
@@ -179,6 +183,8 @@ struct BenchTarget: ParsableArguments {
     options.warmUpSeconds = load.warmUp.value
     options.rate = load.rate
     options.measuresLatency = load.latency
+    options.otherFilters = load.otherFilters
+    options.otherWildcards = load.otherWildcards
     adjust(&options)
     let sharing = flow == .pair || options.matchesOne ? 1 : options.publishers
     options.window = load.window ?? load.defaultWindow(sharing: sharing)

@@ -124,11 +124,21 @@ struct BenchIdle: ParsableCommand {
   @Option(help: "Processes that they are spread over.") var processes = 1
   @Option(help: "How long to hold them, such as 5s.") var hold = Seconds(5)
   @Option(help: "Seconds between the pings of a client; 0 for none.") var keepAlive: UInt16 = 0
+  @Flag(help: "Send each client a message of QoS 1 once all are connected.") var reach = false
+  @Flag(help: "In the end, send all clients one message, for which each subscribes once more.")
+  var broadcast = false
+  @Option(help: "Bytes of those messages.") var payload = 64
   @Flag(inversion: .prefixedNo, help: "Give each client a subscription of its own.")
   var subscribe = true
   @Option(help: .private) var firstClient = 0
   @Option(help: .private) var child: String?
   @OptionGroup var target: BenchTarget
+
+  func validate() throws {
+    guard processes == 1 || !(reach || broadcast) else {
+      throw ValidationError("--reach and --broadcast are for one process; see --loops")
+    }
+  }
 
   func run() throws {
     var options = try target.options(.idle, clients: clients)
@@ -136,6 +146,9 @@ struct BenchIdle: ParsableCommand {
     options.subscribes = subscribe
     options.keepAlive = keepAlive
     options.holdSeconds = hold.value
+    options.reaches = reach
+    options.broadcasts = broadcast
+    options.payloadBytes = payload
     options.firstClient = firstClient
     if let child {
       options.runName = child

@@ -8,6 +8,7 @@ struct RootCommand: ParsableCommand {
     abstract: "An MQTT broker for very many connections.",
     version: "bifrost 0.1.0",
     subcommands: [
-      ServeCommand.self, ConfigCommand.self, PubCommand.self, SubCommand.self, BenchCommand.self,
+      ServeCommand.self, ConfigCommand.self, PubCommand.self, SubCommand.self, TopCommand.self,
+      BenchCommand.self, DoctorCommand.self,
     ])
 }

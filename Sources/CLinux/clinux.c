@@ -40,6 +40,11 @@ void clinux_set_mapped_block_size(int bytes) {
     mallopt(M_TRIM_THRESHOLD, bytes);
 }
 
+uint64_t clinux_heap_bytes(void) {
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
 int clinux_eventfd(void) {
     int descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return descriptor >= 0 ? descriptor : -errno;

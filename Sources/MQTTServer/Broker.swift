@@ -21,6 +21,16 @@ final class Broker: Sendable {
   let passages: [Passage]
   let boards: [CounterBoard]
   let pressures: [MailboxPressure]
+  let ledgers: [LedgerBoard]
+  /// Bytes of all batches of publishes, filled or not.
+  let batchAccount = MemoryAccount()
+  /// What the process had when its loops had started; 0 before.
+  let startedResident = Atomic<Int>(0)
+  /// How much of that is neither in the ledger nor pages of files: stacks, the program's variables,
+  /// and what the allocator holds without having given it out.
+  let startedPrivate = Atomic<Int>(0)
+  /// The tick at which what all loops share was last trimmed.
+  private let sharedTrimmed = Atomic<UInt32>(0)
   private let spare = Mutex(SpareBatches())
   private let spareCount = Atomic<Int>(0)
   let startedAt = MonotonicClock.milliseconds
@@ -48,6 +58,7 @@ final class Broker: Sendable {
     self.mailboxes = mailboxes
     self.passages = passages
     boards = (0..<options.loops).map { _ in CounterBoard() }
+    ledgers = (0..<options.loops).map { _ in LedgerBoard() }
     pressures = (0..<options.loops).map { _ in MailboxPressure() }
   }
 
@@ -64,7 +75,7 @@ final class Broker: Sendable {
       spare.fewest = min(spare.fewest, spare.batches.count)
       spareCount.store(spare.batches.count, ordering: .relaxed)
       return batch
-    } ?? PublishBatch()
+    } ?? PublishBatch(batchAccount)
   }
 
   /// Takes a batch back that was read.
@@ -79,6 +90,21 @@ final class Broker: Sendable {
 
   /// Whether there are batches that nobody fills at present.
   var hasSpareBatches: Bool { spareCount.load(ordering: .relaxed) != 0 }
+
+  /// Whether what all loops share keeps memory that nobody uses.
+  var hasSpare: Bool { hasSpareBatches || directory.hasSpare || retained.hasSpare }
+
+  /// Gives back what the shared parts did not need since the last call. Any loop may ask for it: it
+  /// is done once a second.
+  func trimShared(now: UInt32) {
+    let last = sharedTrimmed.load(ordering: .relaxed)
+    guard now &- last >= Limits.trimTicks,
+      sharedTrimmed.compareExchange(expected: last, desired: now, ordering: .relaxed).exchanged
+    else { return }
+    trimBatches()
+    directory.trim()
+    retained.trim()
+  }
 
   /// Frees the batches that nobody took since the last call.
   func trimBatches() {

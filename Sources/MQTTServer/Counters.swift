@@ -7,6 +7,8 @@ struct Counters: BitwiseCopyable, Sendable {
   var publishesReceived: UInt64 = 0
   var publishesSent: UInt64 = 0
   var publishesDropped: UInt64 = 0
+  /// Publishes that went to another loop, once for each.
+  var publishesForwarded: UInt64 = 0
   var publishBytesReceived: UInt64 = 0
   var publishBytesSent: UInt64 = 0
   var expired: UInt64 = 0
@@ -33,6 +35,7 @@ struct Counters: BitwiseCopyable, Sendable {
     publishesReceived += other.publishesReceived
     publishesSent += other.publishesSent
     publishesDropped += other.publishesDropped
+    publishesForwarded += other.publishesForwarded
     publishBytesReceived += other.publishBytesReceived
     publishBytesSent += other.publishBytesSent
     expired += other.expired

@@ -35,7 +35,7 @@ extension Worker {
       while slot != 0 {
         let subscription = subscriptions[slot]
         slot = subscription.nextInFilter
-        if subscription.flags.contains(.shared) {
+        if subscription.isShared {
           deliverToGroup(subscription.session, message)
           continue
         }
@@ -81,7 +81,7 @@ extension Worker {
       while slot != 0 {
         let subscription = subscriptions[slot]
         slot = subscription.nextInFilter
-        if subscription.flags.contains(.shared) {
+        if subscription.isShared {
           deliverToGroup(subscription.session, message)
           continue
         }

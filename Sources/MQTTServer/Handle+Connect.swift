@@ -130,10 +130,12 @@ extension Worker {
     counters.connects += 1
     counters.connected += 1
     let isV5 = connect.version.hasProperties
-    sessionTimers.cancel(session, in: sessions.records)
     let extra = sessions.records[session].extras
-    // What was due while the client was away would end a session that now lasts for ever.
-    if extra != 0 { sessions.extras[extra].expiryDue = 0 }
+    if extra != 0 {
+      // What was due while the client was away would end a session that now lasts for ever.
+      sessionTimers.cancel(extra, in: sessions.extras)
+      sessions.extras[extra].expiryDue = 0
+    }
     if !hops.isEmpty { hops.removeValue(forKey: slot) }
     sessions.records[session].version = connect.version
     sessions.records[session].connection = slot

@@ -81,13 +81,20 @@ final class PublishBatch: @unchecked Sendable {
   private var buffer: UnsafeMutableRawPointer
   private var capacity: Int
   private(set) var count = 0
+  /// Where the bytes of all batches of a broker are counted.
+  private let account: MemoryAccount
 
-  init() {
+  init(_ account: MemoryAccount) {
+    self.account = account
     capacity = PublishBatch.firstBytes
     unsafe buffer = .allocate(byteCount: capacity, alignment: 8)
+    account.add(capacity)
   }
 
-  deinit { unsafe buffer.deallocate() }
+  deinit {
+    account.add(-capacity)
+    unsafe buffer.deallocate()
+  }
 
   private func reserve(_ more: Int) {
     guard count + more > capacity else { return }
@@ -96,6 +103,7 @@ final class PublishBatch: @unchecked Sendable {
     unsafe new.copyMemory(from: buffer, byteCount: count)
     unsafe buffer.deallocate()
     unsafe buffer = new
+    account.add(larger - capacity)
     capacity = larger
   }
 
@@ -104,6 +112,7 @@ final class PublishBatch: @unchecked Sendable {
     count = 0
     guard capacity > PublishBatch.keptBytes else { return }
     unsafe buffer.deallocate()
+    account.add(PublishBatch.firstBytes - capacity)
     capacity = PublishBatch.firstBytes
     unsafe buffer = .allocate(byteCount: capacity, alignment: 8)
   }

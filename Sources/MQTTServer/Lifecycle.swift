@@ -55,14 +55,14 @@ extension Worker {
     let will = sessions.extras[extra].willDue
     let expiry = sessions.extras[extra].expiryDue
     let next = will == 0 ? expiry : expiry == 0 ? will : min(will, expiry)
-    if next != 0 { sessionTimers.set(session, at: next, in: sessions.records) }
+    if next != 0 { sessionTimers.set(extra, at: next, in: sessions.extras) }
   }
 
   /// A will or the session's end is due.
-  func sessionTimerFired(_ session: UInt32) {
+  /// - Parameter extra: the extras of the session, which hold its timer.
+  func sessionTimerFired(_ extra: UInt32) {
+    let session = sessions.extras[extra].session
     guard sessions.records[session].connection == 0 else { return }
-    let extra = sessions.records[session].extras
-    guard extra != 0 else { return }
     if sessions.extras[extra].willDue != 0 && loop.now >= sessions.extras[extra].willDue {
       publishWill(session)
     }
@@ -97,7 +97,7 @@ extension Worker {
   func endSession(_ session: UInt32) {
     let extra = sessions.records[session].extras
     if extra != 0 && sessions.extras[extra].will != 0 { publishWill(session) }
-    sessionTimers.cancel(session, in: sessions.records)
+    if extra != 0 { sessionTimers.cancel(extra, in: sessions.extras) }
     retainedStreams.removeValue(forKey: session)
     leaveShares(session)
     subscriptions.removeAll(&sessions.records[session].subscriptions)

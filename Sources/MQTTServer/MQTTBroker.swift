@@ -89,6 +89,7 @@ public final class MQTTBroker: Sendable {
         throw MQTTBroker.serverError(error)
       }
     }
+    broker.noteStart()
     let bound = endpoints
     state.withLock { $0.endpoints = bound }
   }

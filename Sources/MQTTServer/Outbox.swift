@@ -22,6 +22,7 @@ extension Worker {
       outboxes[target] = batch
       outboxesInUse |= 1 << UInt64(target)
     }
+    counters.publishesForwarded += 1
     let before = batch.count
     batch.append(envelope, message)
     broker.pressures[target].add(batch.count - before)

@@ -93,6 +93,7 @@ extension Worker {
     say("publish/messages/received", sum.publishesReceived)
     say("publish/messages/sent", sum.publishesSent)
     say("publish/messages/dropped", sum.publishesDropped)
+    say("publish/messages/forwarded", sum.publishesForwarded)
     say("publish/bytes/received", sum.publishBytesReceived)
     say("publish/bytes/sent", sum.publishBytesSent)
     say("bytes/received", sum.bytesReceived)
@@ -111,7 +112,17 @@ extension Worker {
         say("load/\(name)/\(window.name)", "\(hundredths / 100).\(fraction / 10)\(fraction % 10)")
       }
     }
+    sayMemory()
     return loop.now + interval
+  }
+
+  /// The ledger: each kind, their sum, and what the system says for comparison.
+  private func sayMemory() {
+    let ledger = broker.readLedger()
+    for (name, bytes) in ledger.kinds { say("memory/\(name)", UInt64(max(0, bytes))) }
+    say("memory/total", UInt64(max(0, ledger.total)))
+    say("memory/resident", ProcessFacts.own.residentBytes ?? 0)
+    say("memory/started", UInt64(broker.startedResident.load(ordering: .relaxed)))
   }
 
   private func say(_ name: String, _ number: UInt64) { say(name, "\(number)") }

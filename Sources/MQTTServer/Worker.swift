@@ -36,7 +36,7 @@ final class Worker: LoopHandler {
   let sessions: SessionTable
   let subscriptions: SubscriptionTable
   let shares = ShareGroups()
-  var sessionTimers: TimerWheel<SessionRecord>
+  var sessionTimers: TimerWheel<SessionExtras>
   var counters = Counters()
   let templates = TemplateCache()
   let journal: Journal
@@ -68,6 +68,8 @@ final class Worker: LoopHandler {
   var stopDeadline: UInt32 = 0
   /// When the pools give back what they keep; 0 while they keep nothing.
   var trimDue: UInt32 = 0
+  /// The tick of the last look at the loop's memory.
+  var housekeptAt: UInt32 = 0
   var system: SystemTopics?
 
   init(_ number: Int, _ broker: Broker, _ loop: Loop<Worker>) {
@@ -82,6 +84,7 @@ final class Worker: LoopHandler {
     outboxes = Array(repeating: nil, count: broker.options.loops)
     journal = Journal(broker.logger)
     if number == 0 && options.systemIntervalMilliseconds > 0 { system = SystemTopics(broker) }
+    showMemory()
   }
 
   /// The second of the monotonic clock, for message expiry.
@@ -230,7 +233,7 @@ final class Worker: LoopHandler {
   }
 
   func turnEnds(now: UInt32) -> UInt32? {
-    sessionTimers.advance(to: now, in: sessions.records) { sessionTimerFired($0) }
+    sessionTimers.advance(to: now, in: sessions.extras) { sessionTimerFired($0) }
     var next = sessionTimers.ticksToNext().map { now + $0 }
     func sooner(_ tick: UInt32) { next = min(next ?? tick, tick) }
     if system != nil { sooner(publishSystemTopics()) }
@@ -246,29 +249,12 @@ final class Worker: LoopHandler {
     if stopDeadline != 0 {
       if loop.isEmpty || now >= stopDeadline { loop.stop() } else { sooner(now + 1) }
     }
-    if let due = trimPools() { sooner(due) }
     postOutboxes()
     showCounters()
     return next
   }
 
-  /// Once a second, what the pools keep for a busy time goes back. Gives the tick at which that is
-  /// to be done; nil while nothing is kept.
-  private func trimPools() -> UInt32? {
-    if loop.now >= trimDue {
-      if trimDue != 0 {
-        loop.blocks.trim()
-        sessions.blocks.trim()
-        sessions.messages.trim()
-        broker.trimBatches()
-      }
-      let hasSpare =
-        loop.blocks.hasSpare || sessions.blocks.hasSpare || sessions.messages.hasSpare
-        || broker.hasSpareBatches
-      trimDue = hasSpare ? loop.now + 8 : 0
-    }
-    return trimDue == 0 ? nil : trimDue
-  }
+  func flushed(now: UInt32) -> UInt32? { keepHouse() }
 
   func showCounters() {
     let statistics = loop.statistics

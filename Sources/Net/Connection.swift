@@ -1,6 +1,6 @@
 import Util
 
-/// One connection of a loop: 44 bytes, whatever it does. It owns no buffer while it is idle.
+/// One connection of a loop: 40 bytes, whatever it does. It owns no buffer while it is idle.
 ///
 /// Plain data: another process can be handed the descriptor and the record.
 public struct Connection: TimerOwner, Sendable {
@@ -22,8 +22,6 @@ public struct Connection: TimerOwner, Sendable {
   var remainder: UInt32 = 0
   /// Record of the output that waits; 0 for none.
   var output: UInt32 = 0
-  /// Next connection that has output to be written at the end of this turn; 0 ends the list.
-  var nextDirty: UInt32 = 0
   /// The connection's timer, which `Loop.setTimer` and `Loop.cancelTimer` set and stop.
   public var timer = TimerLinks()
   /// The tick at which bytes last arrived.
@@ -31,7 +29,7 @@ public struct Connection: TimerOwner, Sendable {
 
   struct Flags: OptionSet, BitwiseCopyable, Sendable {
     let rawValue: UInt8
-    /// In the list of connections with output of this turn.
+    /// In the loop's list of connections with output of this turn.
     static let isDirty = Flags(rawValue: 1)
     /// The socket was full: epoll tells when it takes more.
     static let awaitsWritable = Flags(rawValue: 2)

@@ -44,11 +44,7 @@ extension Loop {
     guard code == 0 else { return end(slot, .networkError(code), handler) }
     watch(slot)
     // What was added before could not be written, and is in no list.
-    if connections[slot].output != 0 && !connections[slot].flags.contains(.isDirty) {
-      connections[slot].flags.insert(.isDirty)
-      connections[slot].nextDirty = firstDirty
-      firstDirty = slot
-    }
+    if connections[slot].output != 0 { markDirty(slot) }
     // Dropped while it was on its way: there is nobody to tell.
     guard !connections[slot].flags.contains(.isFinishing) else { return }
     handler.opened(slot)

@@ -28,8 +28,7 @@ extension Loop {
     unsafe scratch.copyMemory(
       from: blocks.address(of: block) + BlockHeader.size, byteCount: kept)
     guard let count = receive(slot, at: kept, handler) else { return }
-    blocks.free(block)
-    connections[slot].remainder = 0
+    freeRemainder(slot)
     handle(slot, 0..<(kept + count), handler)
   }
 
@@ -37,6 +36,7 @@ extension Loop {
   private func receive(_ slot: UInt32, at offset: Int, _ handler: Handler) -> Int? {
     let count = unsafe recv(
       connections[slot].descriptor, scratch + offset, Limits.readBytes - offset, 0)
+    if offset + count > scratchTouched { scratchTouched = offset + count }
     return checked(count, slot, handler)
   }
 
@@ -82,6 +82,7 @@ extension Loop {
       as: BlockHeader.self)
     unsafe (address + BlockHeader.size).copyMemory(from: start, byteCount: count)
     connections[slot].remainder = block
+    remainderBytes += blocks.capacity(of: block)
     return true
   }
 
@@ -117,8 +118,9 @@ extension Loop {
     }
     unsafe blocks.address(of: larger).copyMemory(
       from: blocks.address(of: block), byteCount: BlockHeader.size + have)
-    blocks.free(block)
+    freeRemainder(slot)
     connections[slot].remainder = larger
+    remainderBytes += blocks.capacity(of: larger)
     return larger
   }
 
@@ -144,6 +146,7 @@ extension Loop {
         needed: received.needed)
       if !isKept { end(slot, .exhausted, handler) }
     }
+    remainderBytes -= blocks.capacity(of: block)
     blocks.free(block)
   }
 
@@ -184,6 +187,7 @@ extension Loop {
   /// Bytes of a connection that is ending go nowhere.
   private func discard(_ slot: UInt32) {
     let count = unsafe recv(connections[slot].descriptor, scratch, Limits.readBytes, 0)
+    if count > scratchTouched { scratchTouched = count }
     if count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR)) { return }
     release(slot)
   }

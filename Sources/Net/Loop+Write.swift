@@ -107,20 +107,23 @@ extension Loop {
     _ slot: UInt32, _ record: UInt32, _ count: Int, _ address: UnsafeMutableRawPointer
   ) -> UnsafeMutableRawPointer {
     outputs[record].count += count
-    if !connections[slot].flags.contains(.isDirty) {
-      connections[slot].flags.insert(.isDirty)
-      connections[slot].nextDirty = firstDirty
-      firstDirty = slot
-    }
+    markDirty(slot)
     return unsafe address
+  }
+
+  /// Has the connection's output written when the turn ends.
+  func markDirty(_ slot: UInt32) {
+    guard !connections[slot].flags.contains(.isDirty) else { return }
+    connections[slot].flags.insert(.isDirty)
+    dirty.append(slot)
   }
 
   /// Writes what the turn gathered.
   func flushDirty(_ handler: Handler) {
-    while firstDirty != 0 {
-      let slot = firstDirty
-      firstDirty = connections[slot].nextDirty
-      connections[slot].nextDirty = 0
+    var index = 0
+    while index < dirty.count {
+      let slot = dirty[index]
+      index += 1
       connections[slot].flags.remove(.isDirty)
       if connections[slot].descriptor < 0 {
         // It ended during the turn; the slot was kept for this list.
@@ -136,6 +139,7 @@ extension Loop {
         drainedSlots.append((slot, connections[slot].generation))
       }
     }
+    dirty.removeAll()
   }
 
   /// Asks for `drained` also where the socket takes all of the present output at once; it comes in
@@ -303,10 +307,11 @@ extension Loop {
     connections.remove(slot)
   }
 
-  private func freeRemainder(_ slot: UInt32) {
+  func freeRemainder(_ slot: UInt32) {
     let block = connections[slot].remainder
     guard block != 0 else { return }
     connections[slot].remainder = 0
+    remainderBytes -= blocks.capacity(of: block)
     blocks.free(block)
   }
 

@@ -41,11 +41,17 @@ public protocol LoopHandler: AnyObject {
   /// All events of this turn were handled: a last chance to add output. Gives the tick at which
   /// the handler wants to be called again at the latest; nil when it has no such wish.
   func turnEnds(now: UInt32) -> UInt32?
+  /// The output of this turn was offered to the sockets; none may be added. Gives a tick as
+  /// `turnEnds` does. Handlers that have nothing to do then need not have it.
+  func flushed(now: UInt32) -> UInt32?
 }
 
 extension LoopHandler {
   /// Does nothing.
   public func alarmed() {}
+
+  /// Does nothing, and wants nothing.
+  public func flushed(now: UInt32) -> UInt32? { nil }
 }
 
 /// An event loop: one thread, one epoll, the connections it accepted and nothing shared.
@@ -62,13 +68,18 @@ public final class Loop<Handler: LoopHandler> {
   /// Blocks of remainders and output.
   public let blocks: BytePool
   let epoll: Int32
+  private let scratchMemory: ReservedMemory
   let scratch: UnsafeMutableRawPointer
+  /// Bytes of the scratch buffer that hold memory.
+  var scratchTouched = 0
+  /// Bytes in blocks of remainders; the other blocks are output's.
+  var remainderBytes = 0
   let ready: UnsafeMutablePointer<clinux_ready>
   var listeners: [Listener] = []
   var letters: [Handler.Letter] = []
   var timers: TimerWheel<Connection>
-  /// Head of the list of connections with output of this turn.
-  var firstDirty: UInt32 = 0
+  /// Connections with output of this turn, each once.
+  var dirty = ScratchArray<UInt32>()
   /// Connections whose remainder is to be handled again, with their generations.
   var resuming: [(slot: UInt32, generation: UInt32)] = []
   /// Connections whose handler asked to be told that their output is written.
@@ -104,7 +115,8 @@ public final class Loop<Handler: LoopHandler> {
     outputs = Slab(capacity: maximumConnections + 1)
     blocks = BytePool(spareChunks: Limits.spareChunks)
     timers = TimerWheel(now: now)
-    unsafe scratch = .allocate(byteCount: Limits.readBytes, alignment: 4096)
+    scratchMemory = ReservedMemory(byteCount: Limits.readBytes)
+    unsafe scratch = scratchMemory.base
     unsafe ready = .allocate(capacity: Limits.eventsPerTurn)
     epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
     if epoll < 0 { throw NetError("make an epoll", code: errno) }
@@ -121,7 +133,6 @@ public final class Loop<Handler: LoopHandler> {
     for descriptor in passageArrivals.values where descriptor >= 0 { close(descriptor) }
     if alarm >= 0 { close(alarm) }
     close(epoll)
-    unsafe scratch.deallocate()
     unsafe ready.deallocate()
   }
 
@@ -141,6 +152,7 @@ public final class Loop<Handler: LoopHandler> {
       turn(handler)
       wanted = handler.turnEnds(now: now)
       flushDirty(handler)
+      if let tick = handler.flushed(now: now) { wanted = min(wanted ?? tick, tick) }
     }
   }
 
@@ -197,7 +209,7 @@ public final class Loop<Handler: LoopHandler> {
 
   /// Milliseconds to sleep: until the next timer, or for ever.
   private func timeout(handlerWants: UInt32?) -> Int32 {
-    if !resuming.isEmpty || !drainedSlots.isEmpty || firstDirty != 0 { return 0 }
+    if !resuming.isEmpty || !drainedSlots.isEmpty || !dirty.isEmpty { return 0 }
     var ticks = timers.ticksToNext()
     func sooner(_ tick: UInt32) {
       let left = tick > now ? tick - now : 0
@@ -223,6 +235,30 @@ public final class Loop<Handler: LoopHandler> {
     timers.cancel(slot, in: connections)
   }
 
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool {
+    blocks.hasSpare || connections.hasSpare || outputs.hasSpare
+      || scratchTouched > Limits.quietScratchBytes
+  }
+
+  /// Gives memory that was needed for a busy time back to the system.
+  public func trim() {
+    blocks.trim()
+    connections.trim()
+    outputs.trim()
+    if scratchTouched > Limits.quietScratchBytes {
+      scratchMemory.giveBack(from: 0)
+      scratchTouched = 0
+    }
+  }
+
+  /// What the loop's memory is used for.
+  public var memory: LoopMemory {
+    LoopMemory(
+      connections: connections.memory, outputs: outputs.memory, blocks: blocks.memory,
+      remainderBytes: remainderBytes, scratchBytes: scratchTouched)
+  }
+
   /// The other end's address, for logs.
   public func peerName(_ slot: UInt32) -> String {
     var text: InlineArray<64, CChar> = .init(repeating: 0)
@@ -236,6 +272,20 @@ public final class Loop<Handler: LoopHandler> {
       return unsafe String(cString: start)
     }
   }
+}
+
+/// What the memory of a loop is used for.
+public struct LoopMemory: BitwiseCopyable, Sendable {
+  /// Records of connections.
+  public var connections: PoolMemory
+  /// Records of output that waits.
+  public var outputs: PoolMemory
+  /// Blocks of output and remainders.
+  public var blocks: PoolMemory
+  /// Bytes in blocks of remainders, which are part of `blocks`.
+  public var remainderBytes: Int
+  /// Bytes of the buffer that the loop reads into.
+  public var scratchBytes: Int
 }
 
 /// Counters of one loop, written by it alone.

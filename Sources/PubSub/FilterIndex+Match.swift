@@ -1,5 +1,8 @@
 import Util
 
+/// The filters that matched a topic, as slots of a `FilterIndex`.
+public typealias MatchedFilters = ScratchArray<UInt32>
+
 /// Which filters match a topic.
 extension FilterIndex {
   /// Adds the filters that match `topic` to `hits`, each once, in no particular order.

@@ -51,6 +51,21 @@ public final class FilterIndex {
       + children.residentBytes
   }
 
+  var hasSpare: Bool { records.hasSpare || nodes.hasSpare || texts.hasSpare }
+
+  func trim() {
+    records.trim()
+    nodes.trim()
+    texts.trim()
+  }
+
+  /// What the memory of the index is used for.
+  public var memory: PoolMemory {
+    var sum = records.memory + nodes.memory + texts.memory
+    sum.tables += exact.residentBytes + children.residentBytes
+    return sum
+  }
+
   /// The record of a filter in use.
   public subscript(slot: UInt32) -> FilterRecord {
     records[slot]
@@ -108,13 +123,14 @@ public final class FilterIndex {
   }
 
   /// A record with its text, not yet to be found; 0 when there is no room.
+  /// - Parameter node: where a filter with wildcards ends in the trie; 0 for others.
   func addRecord(
     _ filter: Span<UInt8>, hash: UInt32, node: UInt32, kind: FilterRecord.Kind
   ) -> UInt32 {
     guard let text = texts.store(filter) else { return 0 }
     let record = FilterRecord(
-      hash: hash, nextInBucket: 0, text: text, firstSubscription: 0, lastSubscription: 0,
-      subscriptionCount: 0, node: node, kind: kind, textCount: UInt16(filter.count))
+      hash: hash, nextInBucket: node, text: text, firstSubscription: 0, lastSubscription: 0,
+      subscriptionCount: 0, kind: kind, textCount: UInt16(filter.count))
     guard let slot = records.insert(record) else {
       texts.free(text)
       return 0

@@ -1,6 +1,6 @@
 import Util
 
-/// What is known of one filter. 32 bytes: two to a cache line.
+/// What is known of one filter. 28 bytes.
 public struct FilterRecord: HashChained {
   /// How a filter is kept.
   struct Kind: OptionSet, BitwiseCopyable {
@@ -15,7 +15,8 @@ public struct FilterRecord: HashChained {
 
   /// The low half of the filter's seeded hash; 0 for a filter in the trie.
   public internal(set) var hash: UInt32
-  /// Written by the hash table; 0 ends the chain, and is all that a filter in the trie has.
+  /// Written by the hash table; 0 ends the chain. A filter in the trie hangs in no chain, and has its
+  /// node here.
   public var nextInBucket: UInt32
   var text: UInt32
   /// First and last subscription, oldest first; 0 when there is none.
@@ -23,10 +24,11 @@ public struct FilterRecord: HashChained {
   var lastSubscription: UInt32
   /// Number of subscriptions.
   public internal(set) var subscriptionCount: UInt32
-  /// Of a filter with wildcards: the trie node at which it ends.
-  var node: UInt32
   var kind: Kind
   var textCount: UInt16
+
+  /// The trie node at which a filter with wildcards ends; it must be one.
+  var node: UInt32 { nextInBucket }
 }
 
 /// One level of the filters with wildcards. A literal node is found through the hash of its parent

@@ -75,6 +75,22 @@ public struct RetainedIndex: ~Copyable {
     nodes.residentBytes + texts.residentBytes + children.residentBytes
   }
 
+  /// What the memory of the index is used for.
+  public var memory: PoolMemory {
+    var sum = nodes.memory + texts.memory
+    sum.tables += children.residentBytes
+    return sum
+  }
+
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool { nodes.hasSpare || texts.hasSpare }
+
+  /// Gives memory that was needed for a busy time back to the system.
+  public func trim() {
+    nodes.trim()
+    texts.trim()
+  }
+
   /// The message retained under `topic`; 0 when there is none.
   public mutating func get(_ topic: Span<UInt8>) -> UInt64 {
     let node = find(topic)

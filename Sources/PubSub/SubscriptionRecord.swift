@@ -1,39 +1,47 @@
 import Util
 
-/// One subscription: a session, or a shared group, and a filter. 32 bytes: two to a cache line.
+/// One subscription: a session, or a shared group, and a filter. 28 bytes.
 public struct SubscriptionRecord: BitwiseCopyable {
-  /// What kind of subscription it is.
-  public struct Flags: OptionSet, BitwiseCopyable, Sendable {
-    /// The bits.
-    public let rawValue: UInt8
-
-    /// A set of the flags whose bits are given.
-    public init(rawValue: UInt8) {
-      self.rawValue = rawValue
-    }
-
-    /// `session` is the slot of a group in `ShareGroups`, one of whose members is served.
-    public static let shared = Flags(rawValue: 1)
-  }
-
-  /// Slot of the session, or of the group.
-  public var session: UInt32
+  /// Bits 0-5 options, 7 whether it is a group's, 8-31 the slot of session or group.
+  private var packed: UInt32
   /// Slot of the filter in the `FilterIndex`.
   public internal(set) var filter: UInt32
   /// The other subscriptions to this filter, oldest first; 0 at the ends.
-  public internal(set) var nextInFilter: UInt32
+  public internal(set) var nextInFilter: UInt32 = 0
   var previousInFilter: UInt32
   /// The other subscriptions of this session, newest first; 0 at the ends.
-  public internal(set) var nextInSession: UInt32
-  var previousInSession: UInt32
-  /// Subscription options as on the wire (MQTT 5, 3.8.3.1): bits 0-1 QoS, 2 no local, 3 retain as
-  /// published, 4-5 retain handling.
-  public var options: UInt8
-  /// The kind; it never changes.
-  public internal(set) var flags: Flags
-  var spare: UInt16 = 0
+  public internal(set) var nextInSession: UInt32 = 0
+  var previousInSession: UInt32 = 0
   /// Subscription identifier, 1 to 268,435,455; 0 when there is none.
   public var identifier: UInt32
+
+  private static var sharedBit: UInt32 { 0x80 }
+
+  /// - Parameter owner: slot of the session or group, at most 16,777,215.
+  init(
+    owner: UInt32, isShared: Bool, filter: UInt32, previousInFilter: UInt32, options: UInt8,
+    identifier: UInt32
+  ) {
+    precondition(owner < 1 << 24 && options & 0xC0 == 0, "not a slot or not options")
+    packed =
+      owner << 8 | UInt32(options) | (isShared ? SubscriptionRecord.sharedBit : 0)
+    self.filter = filter
+    self.previousInFilter = previousInFilter
+    self.identifier = identifier
+  }
+
+  /// Slot of the session, or of the group.
+  public var session: UInt32 { packed >> 8 }
+
+  /// Whether `session` is the slot of a group in `ShareGroups`, one of whose members is served.
+  public var isShared: Bool { packed & SubscriptionRecord.sharedBit != 0 }
+
+  /// Subscription options as on the wire (MQTT 5, 3.8.3.1): bits 0-1 QoS, 2 no local, 3 retain as
+  /// published, 4-5 retain handling.
+  public internal(set) var options: UInt8 {
+    get { UInt8(truncatingIfNeeded: packed & 0x3F) }
+    set { packed = packed & ~0x3F | UInt32(newValue & 0x3F) }
+  }
 }
 
 /// A session's subscriptions, as its record holds them. 8 bytes; only the table changes them.

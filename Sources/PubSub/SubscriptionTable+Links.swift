@@ -34,12 +34,12 @@ extension SubscriptionTable {
   /// subscription is forgotten again.
   func add(
     session: UInt32, filter: UInt32, text: Span<UInt8>, options: UInt8, identifier: UInt32,
-    flags: SubscriptionRecord.Flags
+    isShared: Bool
   ) -> SubscribeOutcome {
     let last = filters.records[filter].lastSubscription
     let record = SubscriptionRecord(
-      session: session, filter: filter, nextInFilter: 0, previousInFilter: last, nextInSession: 0,
-      previousInSession: 0, options: options, flags: flags, identifier: identifier)
+      owner: session, isShared: isShared, filter: filter, previousInFilter: last, options: options,
+      identifier: identifier)
     guard let slot = subscriptions.insert(record) else {
       if last == 0 { filters.remove(filter) }
       return .refused

@@ -46,11 +46,20 @@ public final class SubscriptionTable {
   /// Bytes of memory that the table may hold.
   public var residentBytes: Int { filters.residentBytes + subscriptions.residentBytes }
 
-  /// A subscription in use. Session, options and identifier may be changed in place.
-  public subscript(slot: UInt32) -> SubscriptionRecord {
-    get { subscriptions[slot] }
-    set { subscriptions[slot] = newValue }
+  /// The memory of the subscriptions, without their filters.
+  public var memory: PoolMemory { subscriptions.memory }
+
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool { subscriptions.hasSpare || filters.hasSpare }
+
+  /// Gives memory that was needed for a busy time back to the system.
+  public func trim() {
+    subscriptions.trim()
+    filters.trim()
   }
+
+  /// A subscription in use.
+  public subscript(slot: UInt32) -> SubscriptionRecord { subscriptions[slot] }
 
   /// The oldest subscription to a filter; 0 when there is none.
   public func firstSubscription(of filter: UInt32) -> UInt32 {
@@ -76,7 +85,7 @@ public final class SubscriptionTable {
     }
     let outcome = add(
       session: session, filter: filter, text: text, options: options, identifier: identifier,
-      flags: [])
+      isShared: false)
     if outcome.isRefused { return outcome }
     let slot = outcome.slot
     subscriptions[slot].nextInSession = list.head
@@ -92,13 +101,13 @@ public final class SubscriptionTable {
     let filter = filters.insert(text)
     if filter == 0 { return .refused }
     return add(
-      session: group, filter: filter, text: text, options: 0, identifier: 0, flags: .shared)
+      session: group, filter: filter, text: text, options: 0, identifier: 0, isShared: true)
   }
 
   /// Removes what `subscribe(group:filter:)` added.
   @discardableResult
   public func unsubscribe(group slot: UInt32) -> UnsubscribeOutcome {
-    precondition(subscriptions[slot].flags.contains(.shared), "not the subscription of a group")
+    precondition(subscriptions[slot].isShared, "not the subscription of a group")
     let isLast = remove(slot) { _ in }
     return isLast ? .removedLastOfFilter : .removed
   }
@@ -138,7 +147,7 @@ public final class SubscriptionTable {
     var slot = record.firstSubscription
     while slot != 0 {
       let subscription = subscriptions[slot]
-      if subscription.session == session && !subscription.flags.contains(.shared) { return slot }
+      if subscription.session == session && !subscription.isShared { return slot }
       slot = subscription.nextInFilter
     }
     return 0

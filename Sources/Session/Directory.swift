@@ -24,13 +24,29 @@ public struct SessionOwner: Equatable, Sendable, BitwiseCopyable {
 /// It holds the client ids too, once each. It is asked when a client connects and when a session
 /// ends, never on the way of a packet. Each shard has a lock of its own.
 public final class Directory: Sendable {
-  private struct Entry: HashChained {
+  /// One session: 20 bytes.
+  struct Entry: HashChained {
     var hash: UInt32
     var nextInBucket: UInt32 = 0
+    /// The client id.
     var text: UInt32
-    var slot: UInt32
-    var generation: UInt32
-    var loop: UInt8
+    /// Bits 0-23 the slot, 24-29 the loop.
+    private let place: UInt32
+    private let generation: UInt32
+
+    init(hash: UInt32, text: UInt32, owner: SessionOwner) {
+      precondition(owner.slot < 1 << 24, "not a slot of a session")
+      self.hash = hash
+      self.text = text
+      place = UInt32(owner.loop) << 24 | owner.slot
+      generation = owner.generation
+    }
+
+    var owner: SessionOwner {
+      SessionOwner(
+        loop: UInt8(truncatingIfNeeded: place >> 24), slot: place & 0xFF_FFFF,
+        generation: generation)
+    }
   }
 
   private struct Shard: ~Copyable {
@@ -44,10 +60,7 @@ public final class Directory: Sendable {
       texts = BytePool(capacityBytes: 1 << 28)
     }
 
-    func owner(_ slot: UInt32) -> SessionOwner {
-      SessionOwner(
-        loop: entries[slot].loop, slot: entries[slot].slot, generation: entries[slot].generation)
-    }
+    func owner(_ slot: UInt32) -> SessionOwner { entries[slot].owner }
 
     func find(_ id: Span<UInt8>, hash: UInt32) -> UInt32 {
       var slot = chains.first(hash)
@@ -65,8 +78,8 @@ public final class Directory: Sendable {
   }
 
   /// Enough that a storm of clients on 64 loops rarely meets at one lock.
-  private static let shardBits: UInt32 = 5
-  private static let entryBits: UInt32 = 27
+  private static let shardBits: UInt32 = 4
+  private static let entryBits: UInt32 = 28
 
   private let shards: [LockedShard]
   private let seed: HashSeed
@@ -84,7 +97,7 @@ public final class Directory: Sendable {
 
   private func locate(_ id: Span<UInt8>) -> (shard: Int, hash: UInt32) {
     let hash = hashBytes(id, seed: seed)
-    return (Int(hash >> 59), UInt32(truncatingIfNeeded: hash))
+    return (Int(hash >> 60), UInt32(truncatingIfNeeded: hash))
   }
 
   private func shard(of entry: UInt32) -> (shard: Int, slot: UInt32) {
@@ -117,12 +130,7 @@ public final class Directory: Sendable {
       let found = shard.find(id, hash: hash)
       if found != 0 { return .exists(shard.owner(found)) }
       guard let text = shard.texts.intern(id) else { return .full }
-      guard
-        let slot = shard.entries.insert(
-          Entry(
-            hash: hash, text: text, slot: owner.slot, generation: owner.generation,
-            loop: owner.loop))
-      else {
+      guard let slot = shard.entries.insert(Entry(hash: hash, text: text, owner: owner)) else {
         shard.texts.free(text)
         return .full
       }
@@ -145,6 +153,35 @@ public final class Directory: Sendable {
   public func clientID(_ entry: UInt32) -> [UInt8] {
     let (index, slot) = shard(of: entry)
     return shards[index].state.withLock { $0.texts.text($0.entries[slot].text).array }
+  }
+
+  /// The memory of client ids, and that of the entries with their hash table.
+  public var memory: (clientIDs: PoolMemory, entries: PoolMemory) {
+    var ids = PoolMemory()
+    var entries = PoolMemory()
+    for shard in shards {
+      shard.state.withLock { shard in
+        ids += shard.texts.memory
+        entries += shard.entries.memory
+        entries.tables += shard.chains.residentBytes
+      }
+    }
+    return (ids, entries)
+  }
+
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool {
+    shards.contains { $0.state.withLock { $0.entries.hasSpare || $0.texts.hasSpare } }
+  }
+
+  /// Gives memory that was needed for a busy time back to the system.
+  public func trim() {
+    for shard in shards {
+      shard.state.withLock {
+        $0.entries.trim()
+        $0.texts.trim()
+      }
+    }
   }
 
   /// Number of sessions.

@@ -34,6 +34,9 @@ public struct MessagePool: ~Copyable {
   /// Bytes in use.
   public var usedBytes: Int { blocks.usedBytes }
 
+  /// What the pool's memory is used for.
+  public var memory: PoolMemory { blocks.memory }
+
   /// Bytes of memory held, free blocks included.
   public var residentBytes: Int { blocks.residentBytes }
 

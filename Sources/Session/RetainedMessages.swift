@@ -19,6 +19,18 @@ public final class RetainedMessages: Sendable {
   /// Number of topics with a retained message.
   public var count: Int { index.withLock { $0.count } }
 
+  /// The memory of the index and of what the store has in memory.
+  public var memory: PoolMemory { index.withLock { $0.memory } + store.memory }
+
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool { index.withLock { $0.hasSpare } || store.hasSpare }
+
+  /// Gives memory that was needed for a busy time back to the system.
+  public func trim() {
+    index.withLock { $0.trim() }
+    store.trim()
+  }
+
   /// Keeps a message as its topic's retained one; an empty payload takes it away
   /// [MQTT-3.3.1-6] [MQTT-3.3.1-7].
   /// - Throws: `StoreError`; then the topic's message is what it was before.

@@ -2,11 +2,11 @@ import Packet
 import PubSub
 import Util
 
-/// One session of a loop: 60 bytes, whether its client is there or away.
+/// One session of a loop: 48 bytes, whether its client is there or away.
 ///
 /// Plain data: a session moves to another loop, or another process, as what is written here and
 /// what its links name.
-public struct SessionRecord: TimerOwner, Sendable {
+public struct SessionRecord: BitwiseCopyable, Sendable {
   /// Entry in the directory, which holds the client id.
   public var entry: UInt32
   /// Differs for each session of a loop, so that a letter for a slot that was used again is told
@@ -14,8 +14,6 @@ public struct SessionRecord: TimerOwner, Sendable {
   public var generation: UInt32
   /// The connection's slot in the loop; 0 while the client is away.
   public var connection: UInt32 = 0
-  /// The session's timer: will delay and expiry, while the client is away.
-  public var timer = TimerLinks()
   /// The list of its subscriptions.
   public var subscriptions = SubscriptionList()
   /// What is sent and what waits to be sent; 0 for nothing.
@@ -67,7 +65,11 @@ public struct SessionRecord: TimerOwner, Sendable {
 }
 
 /// What few sessions have.
-public struct SessionExtras: BitwiseCopyable, Sendable {
+public struct SessionExtras: TimerOwner, Sendable {
+  /// The session, by its slot.
+  public let session: UInt32
+  /// The session's timer: will delay and expiry, while the client is away.
+  public var timer = TimerLinks()
   /// The will, a kept message; 0 for none.
   public var will: UInt32 = 0
   /// Seconds from the end of the connection to the will.
@@ -89,5 +91,5 @@ public struct SessionExtras: BitwiseCopyable, Sendable {
   /// Block with the topics that we gave an alias; 0 for none.
   public var sentAliases: UInt32 = 0
 
-  init() {}
+  init(session: UInt32) { self.session = session }
 }

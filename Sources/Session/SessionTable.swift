@@ -29,6 +29,26 @@ public final class SessionTable {
   /// Number of sessions.
   public var count: Int { records.count }
 
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool {
+    blocks.hasSpare || messages.hasSpare || rings.hasSpare || records.hasSpare || extras.hasSpare
+  }
+
+  /// Gives memory that was needed for a busy time back to the system.
+  public func trim() {
+    blocks.trim()
+    messages.trim()
+    rings.trim()
+    records.trim()
+    extras.trim()
+  }
+
+  /// The memory of the sessions themselves.
+  public var memory: PoolMemory { records.memory + extras.memory }
+
+  /// The memory of what they have in flight or waiting, of wills and of aliases.
+  public var inFlightMemory: PoolMemory { rings.memory + blocks.memory + messages.memory }
+
   /// A generation for a session that is not in a slot yet.
   public func makeGeneration() -> UInt32 {
     let generation = nextGeneration
@@ -75,7 +95,7 @@ public final class SessionTable {
   /// What few sessions have, made when it is first needed; nil when there is no memory.
   public func makeExtras(_ slot: UInt32) -> UInt32? {
     if records[slot].extras != 0 { return records[slot].extras }
-    guard let made = extras.insert(SessionExtras()) else { return nil }
+    guard let made = extras.insert(SessionExtras(session: slot)) else { return nil }
     records[slot].extras = made
     return made
   }
@@ -103,6 +123,7 @@ public final class SessionTable {
     precondition(
       extras[extra].receivedAliases == 0 && extras[extra].sentAliases == 0,
       "aliases end with their connection")
+    precondition(!extras[extra].timer.isSet, "the timer names what is removed")
     extras.remove(extra)
     records[slot].extras = 0
   }
@@ -115,6 +136,7 @@ public final class SessionTable {
     guard value.will == 0, value.expiryDue == 0, value.maximumPacketSize == 0,
       value.sendAliasMaximum == 0, value.receivedAliases == 0, value.sentAliases == 0
     else { return }
+    precondition(!value.timer.isSet, "the timer names what is removed")
     extras.remove(extra)
     records[slot].extras = 0
   }

@@ -125,6 +125,22 @@ public final class MemoryStore: Store {
     }
   }
 
+  /// All of it: the messages and their records.
+  public var memory: PoolMemory {
+    state.withLock { $0.records.memory + $0.blocks.memory }
+  }
+
+  /// Whether a chunk of memory is empty.
+  public var hasSpare: Bool { state.withLock { $0.records.hasSpare || $0.blocks.hasSpare } }
+
+  /// Gives empty chunks back to the system.
+  public func trim() {
+    state.withLock {
+      $0.records.trim()
+      $0.blocks.trim()
+    }
+  }
+
   /// Both of one moment: what the limits are held against.
   public var size: (messages: Int, bytes: Int) {
     state.withLock { ($0.records.count, $0.bytes) }

@@ -66,6 +66,15 @@ public protocol Store: AnyObject, Sendable {
   /// - Throws: `StoreError`.
   func remove(_ id: StoredMessageID) throws(StoreError)
 
+  /// What the store has in this process's memory.
+  var memory: PoolMemory { get }
+
+  /// Whether `trim` would give memory back.
+  var hasSpare: Bool { get }
+
+  /// Gives memory that was needed for a busy time back to the system.
+  func trim()
+
   /// Messages and bytes of topic, properties and payload that are kept.
   var size: (messages: Int, bytes: Int) { get }
 }

@@ -162,11 +162,21 @@ public struct BytePool: ~Copyable {
     return false
   }
 
-  /// Gives the memory of empty chunks back to the system, all but one of each size class.
+  /// Gives the memory of empty chunks back to the system: all but one of each size class that a
+  /// block was asked of since the last call, and that one too of the others.
   public func trim() {
+    for index in 0..<classCount where unsafe isStarted[index] { unsafe regions[index].trim() }
+  }
+
+  /// What the pool's memory is used for.
+  public var memory: PoolMemory {
+    let large = unsafe totals.pointee.largeBytes
+    var sum = PoolMemory(used: large, touched: large)
     for index in 0..<classCount where unsafe isStarted[index] {
-      if unsafe regions[index].hasSpare { unsafe regions[index].trim() }
+      unsafe sum += PoolMemory(
+        used: regions[index].usedBytes, touched: regions[index].touchedBytes)
     }
+    return sum
   }
 
   private static let largeClass: UInt32 = 63

@@ -30,6 +30,8 @@ public struct HashChains: ~Copyable {
     var mask: Int
     /// Records in chains.
     var count: Int
+    /// Whether there ever was a record: before, the heads hold no memory.
+    var isTouched: Bool
   }
 
   private(set) var bucketCount: Int {
@@ -56,15 +58,19 @@ public struct HashChains: ~Copyable {
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(
       to: State(
-        bucketCount: HashChains.minimumBuckets, mask: HashChains.minimumBuckets - 1, count: 0))
+        bucketCount: HashChains.minimumBuckets, mask: HashChains.minimumBuckets - 1, count: 0,
+        isTouched: false))
   }
 
   deinit {
     unsafe state.deallocate()
   }
 
-  /// Bytes of memory that the heads may hold.
-  public var residentBytes: Int { bucketCount * MemoryLayout<UInt32>.stride }
+  /// Bytes of memory that the heads may hold: whole pages.
+  public var residentBytes: Int {
+    unsafe state.pointee.isTouched
+      ? (bucketCount * MemoryLayout<UInt32>.stride + 4095) & ~4095 : 0
+  }
 
   /// The first record of the chain in which a record with `hash` would be.
   public func first(_ hash: UInt32) -> UInt32 {
@@ -83,6 +89,7 @@ public struct HashChains: ~Copyable {
     let bucket = bucket(of: records[slot].hash)
     records[slot].nextInBucket = unsafe heads[bucket]
     unsafe heads[bucket] = slot
+    unsafe state.pointee.isTouched = true
     count += 1
     // Four buckets for three records: one for each would let the table fall behind.
     for _ in 0..<2 where count * 4 > bucketCount * 3 && bucketCount < maximumBuckets {

@@ -33,6 +33,9 @@ public enum Limits {
   /// thousands of them.
   public static var readBytes: Int { 262_144 }
 
+  /// Bytes of the read buffer that stay in memory in quiet times: what idle clients' packets need.
+  public static var quietScratchBytes: Int { 16_384 }
+
   /// A remainder up to this size is copied in front of the next read; a larger one is read into
   /// where it lies.
   public static var copiedRemainderBytes: Int { 32_768 }
@@ -47,6 +50,9 @@ public enum Limits {
   /// Empty chunks of 64 KiB that a pool keeps of each block size between two quiet seconds: 2 MiB,
   /// about what a busy turn writes, so that it costs no page faults.
   public static var spareChunks: Int { 32 }
+
+  /// Ticks of 125 ms between two looks for memory that nobody needs any more.
+  public static var trimTicks: UInt32 { 8 }
 
   /// Nodes of the index of retained messages that a loop looks at in a turn before new subscribers
   /// have to wait for the next: some milliseconds, in which the index is locked. A walk that was

@@ -14,6 +14,9 @@ struct Region: ~Copyable {
 
   private static let pageBytes = 4096
 
+  /// Chunks that the table of them has room for at first.
+  private static var firstChunks: Int { 8 }
+
   /// What is known of one chunk. Chunks with a free block form a doubly linked list.
   private struct Chunk: BitwiseCopyable {
     var firstFree: UInt32
@@ -27,11 +30,20 @@ struct Region: ~Copyable {
     var isResident: Bool
   }
 
+  @unsafe
   private struct State {
     var liveCount: Int
     var residentChunks: Int
     /// Chunks that are empty but kept, so that a block that comes and goes costs no system call.
     var spareChunks: Int
+    /// Pages that blocks which were handed out lie on, in chunks whose memory did not go back.
+    var touchedPages: Int
+    /// Whether a block was handed out since the last `trim`.
+    var isBusy: Bool
+    /// What is known of each chunk that was begun. It grows by doubling: a page of its own for each of
+    /// a thousand regions would be more than what they hold.
+    var chunks: UnsafeMutablePointer<Chunk>
+    var chunkCapacity: Int
     var chunkCount: UInt32
     var firstOpen: UInt32
     var lastOpen: UInt32
@@ -46,7 +58,6 @@ struct Region: ~Copyable {
   @usableFromInline let capacity: Int
   private let blocksPerChunk: Int
   private let chunkStride: Int
-  private let chunks: UnsafeMutablePointer<Chunk>
   private let chunksReserved: Int
   private let state: UnsafeMutablePointer<State>
   private let spareLimit: Int
@@ -65,18 +76,17 @@ struct Region: ~Copyable {
     self.capacity = chunksReserved * blocksPerChunk
     self.spareLimit = spareLimit
     unsafe base = Region.reserve(chunksReserved * chunkStride)
-    let table = unsafe Region.reserve(chunksReserved * MemoryLayout<Chunk>.stride)
-    unsafe chunks = table.bindMemory(to: Chunk.self, capacity: chunksReserved)
     unsafe state = .allocate(capacity: 1)
     unsafe state.initialize(
       to: State(
-        liveCount: 0, residentChunks: 0, spareChunks: 0, chunkCount: 0, firstOpen: Region.none,
-        lastOpen: Region.none))
+        liveCount: 0, residentChunks: 0, spareChunks: 0, touchedPages: 0, isBusy: false,
+        chunks: .allocate(capacity: Region.firstChunks), chunkCapacity: Region.firstChunks,
+        chunkCount: 0, firstOpen: Region.none, lastOpen: Region.none))
   }
 
   deinit {
     unsafe munmap(base, chunksReserved * chunkStride)
-    unsafe munmap(chunks, chunksReserved * MemoryLayout<Chunk>.stride)
+    unsafe chunks.deallocate()
     unsafe state.deallocate()
   }
 
@@ -92,6 +102,17 @@ struct Region: ~Copyable {
     return unsafe address
   }
 
+  private var chunks: UnsafeMutablePointer<Chunk> { unsafe state.pointee.chunks }
+
+  private func growTable() {
+    let capacity = unsafe 2 * state.pointee.chunkCapacity
+    let larger = UnsafeMutablePointer<Chunk>.allocate(capacity: capacity)
+    unsafe larger.update(from: chunks, count: Int(state.pointee.chunkCount))
+    unsafe chunks.deallocate()
+    unsafe state.pointee.chunks = larger
+    unsafe state.pointee.chunkCapacity = capacity
+  }
+
   /// One more than the highest index that may be in use.
   var limit: UInt32 { UInt32(unsafe Int(state.pointee.chunkCount) * blocksPerChunk) }
 
@@ -99,6 +120,13 @@ struct Region: ~Copyable {
 
   /// Bytes of memory that chunks in use may hold, spare ones included.
   var residentBytes: Int { unsafe state.pointee.residentChunks * chunkStride }
+
+  /// Bytes of blocks in use.
+  var usedBytes: Int { unsafe state.pointee.liveCount * stride }
+
+  /// Bytes of memory that blocks were ever handed out of and that did not go back: what the system
+  /// counts as ours, where each block's owner writes to all of it. Whole pages.
+  var touchedBytes: Int { unsafe state.pointee.touchedPages * Region.pageBytes }
 
   /// The address of a block. `index` is checked against the region, not against what is free.
   @usableFromInline
@@ -112,6 +140,7 @@ struct Region: ~Copyable {
     if unsafe state.pointee.firstOpen == Region.none {
       guard unsafe Int(state.pointee.chunkCount) < chunksReserved else { return nil }
       let chunk = unsafe state.pointee.chunkCount
+      if unsafe Int(chunk) == state.pointee.chunkCapacity { growTable() }
       unsafe state.pointee.chunkCount += 1
       unsafe chunks[Int(chunk)] = Chunk(
         firstFree: 0, fresh: 0, live: 0, next: Region.none, previous: Region.none, isListed: false,
@@ -136,14 +165,26 @@ struct Region: ~Copyable {
       unsafe chunks[chunk].firstFree = address(index).load(as: UInt32.self)
     } else {
       index = unsafe UInt32(chunk * blocksPerChunk) + chunks[chunk].fresh
+      let before = touchedPages(of: chunk)
       unsafe chunks[chunk].fresh += 1
+      unsafe state.pointee.touchedPages += touchedPages(of: chunk) - before
     }
     unsafe chunks[chunk].live += 1
     if unsafe chunks[chunk].firstFree == 0 && Int(chunks[chunk].fresh) == blocksPerChunk {
       unlist(UInt32(chunk))
     }
     unsafe state.pointee.liveCount += 1
+    unsafe state.pointee.isBusy = true
     return index
+  }
+
+  /// Pages of a chunk on which blocks lie that were handed out since it last held no memory.
+  private func touchedPages(of chunk: Int) -> Int {
+    // Index 0 of the region counts as fresh and is never touched.
+    let first = chunk == 0 ? stride : 0
+    let end = unsafe Int(chunks[chunk].fresh) * stride
+    if end <= first { return 0 }
+    return (end + Region.pageBytes - 1) / Region.pageBytes - first / Region.pageBytes
   }
 
   /// Takes a block back. Its first four bytes are overwritten.
@@ -168,13 +209,16 @@ struct Region: ~Copyable {
     giveBack(chunk)
   }
 
-  /// Whether there are more empty chunks than are kept in quiet times.
-  var hasSpare: Bool { unsafe state.pointee.spareChunks > 1 }
+  /// Whether there are empty chunks that still hold memory.
+  var hasSpare: Bool { unsafe state.pointee.spareChunks > 0 }
 
-  /// Gives the memory of empty chunks back to the system, all but one.
+  /// Gives the memory of empty chunks back to the system: all but one where blocks were handed out
+  /// since the last call, and that one too where none was.
   func trim() {
+    let kept = unsafe state.pointee.isBusy ? 1 : 0
+    unsafe state.pointee.isBusy = false
     var chunk = 0
-    while unsafe state.pointee.spareChunks > 1 && chunk < Int(state.pointee.chunkCount) {
+    while unsafe state.pointee.spareChunks > kept && chunk < Int(state.pointee.chunkCount) {
       if unsafe chunks[chunk].isResident && chunks[chunk].live == 0 {
         unsafe state.pointee.spareChunks -= 1
         giveBack(chunk)
@@ -185,6 +229,7 @@ struct Region: ~Copyable {
 
   private func giveBack(_ chunk: Int) {
     unsafe madvise(base + chunk * chunkStride, chunkStride, MADV_DONTNEED)
+    unsafe state.pointee.touchedPages -= touchedPages(of: chunk)
     unsafe chunks[chunk].firstFree = 0
     unsafe chunks[chunk].fresh = chunk == 0 ? 1 : 0
     unsafe chunks[chunk].isResident = false

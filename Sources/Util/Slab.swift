@@ -28,6 +28,18 @@ public struct Slab<Record: BitwiseCopyable>: ~Copyable {
   /// Bytes of memory held for records, free ones in started chunks included.
   public var residentBytes: Int { region.residentBytes }
 
+  /// What the slab's memory is used for.
+  public var memory: PoolMemory {
+    PoolMemory(used: region.usedBytes, touched: region.touchedBytes)
+  }
+
+  /// Whether `trim` would give memory back.
+  public var hasSpare: Bool { region.hasSpare }
+
+  /// Gives the memory of empty chunks back to the system: all but one where records were added since
+  /// the last call, and that one too where none was.
+  public func trim() { region.trim() }
+
   /// Adds a record; nil when the slab is full.
   public func insert(_ record: Record) -> UInt32? {
     guard let slot = region.allocate() else { return nil }

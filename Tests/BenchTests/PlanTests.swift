@@ -84,6 +84,52 @@ import Testing
     }
     #expect(Set(plan.loops.joined().map(\.number)) == Set(100..<105))
     #expect(Set(plan.loops.joined().map(\.topic)).count == 5)
+    #expect(plan.loops.joined().allSatisfy { $0.role == .idle })
+  }
+
+  @Test func idleClientsAreReachedByOneMore() {
+    for adjust in [{ $0.reaches = true }, { $0.broadcasts = true }]
+      as [(inout BenchOptions) -> Void]
+    {
+      let plan = plan(.idle, loops: 2) {
+        $0.subscribers = 5
+        adjust(&$0)
+      }
+      #expect(plan.loops.joined().filter { $0.role == .idle }.count == 5)
+      #expect(plan.loops[0].filter { $0.role == .caller }.map(\.number) == [5])
+      #expect(plan.loops[1].allSatisfy { $0.role == .idle })
+    }
+  }
+
+  /// The sizes that figures of memory are quoted for.
+  @Test func namesOfIdleClientsHaveOneSize() {
+    for number in [0, 9, 999_999, 9_999_999] {
+      #expect(FlowPlan.clientID("abcdefgh", number).utf8.count == 12)
+      #expect(FlowPlan.ownTopic("abcdefgh", number).utf8.count == 17)
+    }
+  }
+
+  @Test(arguments: [Flow.pair, .fanOut, .fanIn, .wildcard])
+  func otherFiltersMatchNothing(_ flow: Flow) {
+    let plan = plan(flow, loops: 2) {
+      $0.publishers = 4
+      $0.subscribers = 4
+      $0.otherFilters = 70_000
+      $0.otherWildcards = 60
+    }
+    let holders = plan.loops.joined().filter { $0.role == .holder }
+    #expect(holders.map(\.held.count).sorted() == [60, 20_000, 50_000])
+    #expect(Set(plan.loops.joined().map(\.number)).count == plan.loops.joined().count)
+    let topics = plan.loops.joined().filter { $0.role == .publisher }.map(\.topic)
+    for holder in holders {
+      for index in holder.held.prefix(100) {
+        let filter = FlowPlan.otherFilter("r", index, hasWildcard: holder.heldHaveWildcards)
+        let isValid = validateTopicFilter(Array(filter.utf8).span)
+        #expect(isValid, "\(filter)")
+        #expect((filter.contains("+") || filter.contains("#")) == holder.heldHaveWildcards)
+        #expect(!topics.contains { matches(filter, $0) }, "\(filter)")
+      }
+    }
   }
 }
 

@@ -162,7 +162,7 @@ extension NetTests {
     }
 
     @Test func recordsHaveTheirSize() {
-      #expect(MemoryLayout<Connection>.stride == 44)
+      #expect(MemoryLayout<Connection>.stride == 40)
       #expect(MemoryLayout<Output>.stride == 16)
       #expect(MemoryLayout<BlockHeader>.size == BlockHeader.size)
     }

@@ -58,7 +58,7 @@ private struct SessionLists {
     var lists = SessionLists()
     // Group 7 is not session 7.
     let group = table.subscribe(group: 7, filter: "a".bytes.span)
-    #expect(group.isNew && table[group.slot].flags.contains(.shared))
+    #expect(group.isNew && table[group.slot].isShared)
     let own = table.subscribe(
       session: 7, filter: "a".bytes.span, options: 0, identifier: 0, list: &lists.list)
     #expect(own.isNew && !own.isFirstOfFilter && own.slot != group.slot)

@@ -174,6 +174,9 @@ private final class InterruptedStore: Store {
 
   var kind: String { "interrupted" }
   var size: (messages: Int, bytes: Int) { inner.size }
+  var memory: PoolMemory { inner.memory }
+  var hasSpare: Bool { inner.hasSpare }
+  func trim() { inner.trim() }
 
   func insert(
     _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,

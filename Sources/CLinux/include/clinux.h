@@ -40,6 +40,9 @@ int clinux_unshare_files(void);
 /// that can't do that goes on as before.
 void clinux_set_mapped_block_size(int bytes);
 
+/// Bytes in blocks that the allocator has given out, in all of its arenas.
+uint64_t clinux_heap_bytes(void);
+
 /// An eventfd, non-blocking. Returns the descriptor, or the negative errno.
 int clinux_eventfd(void);
 

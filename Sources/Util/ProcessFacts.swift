@@ -1,7 +1,7 @@
 import Glibc
 
 /// Reads a small file of the system's; nil where it can't be read.
-func readFile(_ path: String) -> String? {
+public func readFile(_ path: String) -> String? {
   let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
   guard file >= 0 else { return nil }
   defer { close(file) }
@@ -19,12 +19,19 @@ func readFile(_ path: String) -> String? {
 }
 
 /// Another process, or this one, as `/proc` shows it.
-struct ProcessFacts: Sendable {
-  let process: Int32
+public struct ProcessFacts: Sendable {
+  /// Its number.
+  public let process: Int32
+
+  /// The process with this number; it need not be there.
+  public init(process: Int32) { self.process = process }
+
+  /// This process.
+  public static var own: ProcessFacts { ProcessFacts(process: getpid()) }
 
   /// Nanoseconds of CPU time of all its threads that are alive; nil where it is not there. Finer
   /// than the ticks of `/proc/PID/stat`.
-  var cpuNanoseconds: UInt64? {
+  public var cpuNanoseconds: UInt64? {
     guard let threads = unsafe opendir("/proc/\(process)/task") else { return nil }
     defer { unsafe closedir(threads) }
     var total: UInt64 = 0
@@ -42,33 +49,17 @@ struct ProcessFacts: Sendable {
   }
 
   /// Bytes of memory that it has; nil where it is not there.
-  var residentBytes: UInt64? {
+  public var residentBytes: UInt64? { memory?.resident }
+
+  /// Bytes of memory that it has, and how many of them are pages of files, such as the program's own;
+  /// nil where it is not there.
+  public var memory: (resident: UInt64, files: UInt64)? {
     guard let text = readFile("/proc/\(process)/statm") else { return nil }
     let fields = text.split(separator: " ")
-    guard fields.count > 1, let pages = UInt64(fields[1]) else { return nil }
-    return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
-  }
-}
-
-/// The machine that the load comes from.
-public struct MachineFacts: Sendable, Equatable {
-  /// Processors that may be used.
-  public var cores: Int
-  /// Name and release of the system.
-  public var kernel: String
-  /// The processor's name; empty where the system does not tell.
-  public var cpu: String
-
-  /// This machine.
-  public static var present: MachineFacts {
-    let release =
-      readFile("/proc/sys/kernel/osrelease")?.split(separator: "\n").first.map(String.init) ?? ""
-    let model =
-      readFile("/proc/cpuinfo")?.split(separator: "\n")
-      .first { $0.hasPrefix("model name") }?
-      .split(separator: ":", maxSplits: 1).last.map(String.init) ?? ""
-    return MachineFacts(
-      cores: sysconf(Int32(_SC_NPROCESSORS_ONLN)), kernel: "Linux \(release)",
-      cpu: String(model.drop { $0 == " " }))
+    guard fields.count > 2, let pages = UInt64(fields[1]), let shared = UInt64(fields[2]) else {
+      return nil
+    }
+    let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
+    return (pages * page, shared * page)
   }
 }

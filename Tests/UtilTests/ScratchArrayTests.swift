@@ -1,5 +1,5 @@
-import PubSub
 import Testing
+import Util
 
 @Suite struct ScratchArrayTests {
   @Test func growsAndEmpties() {

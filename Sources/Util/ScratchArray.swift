@@ -1,5 +1,3 @@
-import Util
-
 /// A growable array that one owner fills and empties again and again.
 ///
 /// `removeAll` keeps the memory, so that in the steady state nothing is allocated; after a
@@ -73,6 +71,3 @@ public struct ScratchArray<Element: BitwiseCopyable>: ~Copyable {
     capacity = newCapacity
   }
 }
-
-/// The filters that matched a topic, as slots of a `FilterIndex`.
-public typealias MatchedFilters = ScratchArray<UInt32>
