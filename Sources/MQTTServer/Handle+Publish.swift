@@ -163,13 +163,13 @@ extension Worker {
       let others = interest.loops(forTopic: message.topic, topicHash: hash) & ~(1 << UInt64(number))
       if others != 0 {
         isMatched = true
-        forward(message, to: others)
+        forward(message, hash, to: others)
       }
     }
     if deliver(message, hash) { isMatched = true }
     // Any loop counts: the home of a shared subscription passes on what it gets, and only the
     // publisher can be held back.
-    if outboxesInUse != 0 && broker.isPressed { holdForPressure(slot) }
+    if outboxesInUse != 0 && isPressed { holdForPressure(slot) }
     return isMatched ? .matched : .unmatched
   }
 

@@ -55,22 +55,37 @@ struct SharedMessage: Sendable {
   var payload: [UInt8]
 }
 
-/// In front of each publish of a batch: what it is, and how long its parts are.
-struct PublishEnvelope: BitwiseCopyable {
+/// In front of each publish of a batch: what it is, and how long its parts are. 32 bytes.
+private struct EnvelopeHeader: BitwiseCopyable {
   var facts: MessageFacts
-  var topicCount: UInt32
+  /// The topic's hash, which the sender has computed already.
+  var topicHash: UInt32
   var propertiesCount: UInt32
   var payloadCount: UInt32
-  /// For a member of a shared subscription: its session and its part. 0 for a publish to whoever
-  /// subscribes here.
-  var session: UInt32 = 0
-  var generation: UInt32 = 0
-  var identifier: UInt32 = 0
+  var topicCount: UInt16
+  /// Whether a `MemberPart` follows.
+  var isForMember: Bool
+}
+
+/// Whom of the receiver's sessions a publish of a batch is for, where it is a member of a shared
+/// subscription. 24 bytes.
+struct MemberPart: BitwiseCopyable {
+  /// Its session and its part in the group.
+  var session: UInt32
+  var generation: UInt32
+  var identifier: UInt32
   /// The group at its home, which gets back what its member can't have.
-  var group: UInt32 = 0
-  var serial: UInt32 = 0
-  var home: UInt8 = 0
-  var options: UInt8 = 0
+  var group: UInt32
+  var serial: UInt32
+  var home: UInt8
+  var options: UInt8
+}
+
+/// What a receiver is told of a publish besides the message.
+struct PublishEnvelope {
+  var topicHash: UInt32
+  /// Nil for a publish to whoever subscribes.
+  var member: MemberPart?
 }
 
 /// Publishes from one loop to another, one behind the other in one buffer.
@@ -81,6 +96,8 @@ final class PublishBatch: @unchecked Sendable {
   private var buffer: UnsafeMutableRawPointer
   private var capacity: Int
   private(set) var count = 0
+  /// Bytes that the receiver's pressure knows of.
+  var announced = 0
   /// Where the bytes of all batches of a broker are counted.
   private let account: MemoryAccount
 
@@ -110,6 +127,7 @@ final class PublishBatch: @unchecked Sendable {
   /// Empties the batch for its next use; a large buffer is given back.
   func clear() {
     count = 0
+    announced = 0
     guard capacity > PublishBatch.keptBytes else { return }
     unsafe buffer.deallocate()
     account.add(PublishBatch.firstBytes - capacity)
@@ -120,19 +138,30 @@ final class PublishBatch: @unchecked Sendable {
   private static var firstBytes: Int { 16_384 }
   private static var keptBytes: Int { 262_144 }
 
-  private static var envelopeBytes: Int { MemoryLayout<PublishEnvelope>.stride }
+  private static var headerBytes: Int { MemoryLayout<EnvelopeHeader>.stride }
+  private static var memberBytes: Int { MemoryLayout<MemberPart>.stride }
 
   /// Adds a publish.
   func append(_ envelope: PublishEnvelope, _ message: borrowing MessageView) {
+    let head = PublishBatch.headerBytes + (envelope.member == nil ? 0 : PublishBatch.memberBytes)
     // Envelopes stay aligned.
     let body = (message.byteCount + 7) & ~7
-    reserve(PublishBatch.envelopeBytes + body)
-    unsafe (buffer + count).storeBytes(of: envelope, as: PublishEnvelope.self)
-    var next = count + PublishBatch.envelopeBytes
+    reserve(head + body)
+    unsafe (buffer + count).storeBytes(
+      of: EnvelopeHeader(
+        facts: message.facts, topicHash: envelope.topicHash,
+        propertiesCount: UInt32(message.properties.count),
+        payloadCount: UInt32(message.payload.count), topicCount: UInt16(message.topic.count),
+        isForMember: envelope.member != nil), as: EnvelopeHeader.self)
+    if let member = envelope.member {
+      unsafe (buffer + count + PublishBatch.headerBytes).storeBytes(
+        of: member, as: MemberPart.self)
+    }
+    var next = count + head
     next = copy(message.topic, to: next)
     next = copy(message.properties, to: next)
     _ = copy(message.payload, to: next)
-    count += PublishBatch.envelopeBytes + body
+    count += head + body
   }
 
   // The caller reserved room behind `offset`.
@@ -145,26 +174,35 @@ final class PublishBatch: @unchecked Sendable {
     return offset + bytes.count
   }
 
+  /// Calls `body` with all bytes, which stay as they are meanwhile.
+  func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
+    unsafe body(UnsafeRawBufferPointer(start: buffer, count: count))
+  }
+
   /// Calls `body` with each publish.
   func forEach(_ body: (PublishEnvelope, borrowing MessageView) -> Void) {
     var offset = 0
     while offset < count {
-      let envelope = unsafe (buffer + offset).load(as: PublishEnvelope.self)
-      let start = unsafe buffer + offset + PublishBatch.envelopeBytes
-      let total =
-        Int(envelope.topicCount) + Int(envelope.propertiesCount) + Int(envelope.payloadCount)
+      let header = unsafe (buffer + offset).load(as: EnvelopeHeader.self)
+      offset += PublishBatch.headerBytes
+      var envelope = PublishEnvelope(topicHash: header.topicHash)
+      if header.isForMember {
+        envelope.member = unsafe (buffer + offset).load(as: MemberPart.self)
+        offset += PublishBatch.memberBytes
+      }
+      let topicEnd = Int(header.topicCount)
+      let propertiesEnd = topicEnd + Int(header.propertiesCount)
+      let total = propertiesEnd + Int(header.payloadCount)
       // The buffer is not changed while it is read, and the view ends with the call.
-      let bytes = unsafe UnsafeRawBufferPointer(start: start, count: total)
+      let bytes = unsafe UnsafeRawBufferPointer(start: buffer + offset, count: total)
         .bindMemory(to: UInt8.self).span
-      let topicEnd = Int(envelope.topicCount)
-      let propertiesEnd = topicEnd + Int(envelope.propertiesCount)
       body(
         envelope,
         MessageView(
-          facts: envelope.facts, topic: bytes.extracting(0..<topicEnd),
+          facts: header.facts, topic: bytes.extracting(0..<topicEnd),
           properties: bytes.extracting(topicEnd..<propertiesEnd),
           payload: bytes.extracting(droppingFirst: propertiesEnd)))
-      offset += PublishBatch.envelopeBytes + ((total + 7) & ~7)
+      offset += (total + 7) & ~7
     }
   }
 }

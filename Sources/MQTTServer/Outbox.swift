@@ -1,36 +1,44 @@
 import Session
+import Util
 
 /// Publishes for other loops: gathered over a turn, posted at its end.
 extension Worker {
   /// Adds a message for each loop in the set.
-  func forward(_ message: borrowing MessageView, to loops: UInt64) {
+  func forward(_ message: borrowing MessageView, _ topicHash: UInt32, to loops: UInt64) {
     var left = loops
     while left != 0 {
       let target = left.trailingZeroBitCount
       left &= left - 1
-      append(PublishEnvelope(message), message, to: target)
+      append(PublishEnvelope(topicHash: topicHash), message, to: target)
     }
   }
 
   /// Adds one publish for one loop.
   func append(_ envelope: PublishEnvelope, _ message: borrowing MessageView, to target: Int) {
-    let batch: PublishBatch
-    if let open = outboxes[target] {
-      batch = open
-    } else {
-      batch = broker.takeBatch()
-      outboxes[target] = batch
+    if outboxesInUse & 1 << UInt64(target) == 0 {
+      outboxes[target] = broker.takeBatch()
+      // Once in a turn: what other loops do to this one meanwhile shows in the next.
+      if outboxesInUse == 0 { isPressed = broker.isPressed }
       outboxesInUse |= 1 << UInt64(target)
     }
     counters.publishesForwarded += 1
-    let before = batch.count
+    guard let batch = outboxes[target] else { return }
     batch.append(envelope, message)
-    broker.pressures[target].add(batch.count - before)
+    if batch.count - batch.announced >= Limits.announcedBytes { announce(batch, to: target) }
+  }
+
+  /// Tells the receiver's pressure of what a batch holds, a piece at a time: telling it of each
+  /// message would have all loops write to one cache line.
+  private func announce(_ batch: PublishBatch, to target: Int) {
+    broker.pressures[target].add(batch.count - batch.announced)
+    batch.announced = batch.count
+    if broker.pressures[target].isHigh { isPressed = true }
   }
 
   /// Posts what was gathered for one loop, so that a letter that follows comes after it.
   func postOutbox(_ target: Int) {
     guard let batch = outboxes[target] else { return }
+    announce(batch, to: target)
     outboxes[target] = nil
     outboxesInUse &= ~(1 << UInt64(target))
     broker.mailboxes[target].post(.publishes(batch))
@@ -52,15 +60,5 @@ extension Worker {
     guard slot != 0, loop.connections[slot].traits & Hold.pressure.rawValue == 0 else { return }
     hold(slot, .pressure)
     pressed.append((slot, loop.connections[slot].generation))
-  }
-}
-
-extension PublishEnvelope {
-  /// The envelope of a publish to whoever subscribes.
-  init(_ message: borrowing MessageView) {
-    self.init(
-      facts: message.facts, topicCount: UInt32(message.topic.count),
-      propertiesCount: UInt32(message.properties.count),
-      payloadCount: UInt32(message.payload.count))
   }
 }

@@ -176,15 +176,11 @@ extension Worker {
         message, member.session, member.generation, member.options, member.identifier)
       return
     }
-    var envelope = PublishEnvelope(message)
-    envelope.session = member.session
-    envelope.generation = member.generation
-    envelope.options = member.options
-    envelope.identifier = member.identifier
-    envelope.group = group
-    envelope.serial = shares.serial(of: group)
-    envelope.home = UInt8(number)
-    append(envelope, message, to: Int(member.loop))
+    let part = MemberPart(
+      session: member.session, generation: member.generation, identifier: member.identifier,
+      group: group, serial: shares.serial(of: group), home: UInt8(number),
+      options: member.options)
+    append(PublishEnvelope(topicHash: 0, member: part), message, to: Int(member.loop))
   }
 
   /// Whether a member takes a message at once, as far as can be told from here.
@@ -196,19 +192,16 @@ extension Worker {
   }
 
   /// A message that another loop chose a session here for.
-  func deliverToMember(_ envelope: PublishEnvelope, _ message: borrowing MessageView) {
-    if message.facts.qos != .atMostOnce
-      && !sessions.isCurrent(envelope.session, envelope.generation)
-    {
+  func deliverToMember(_ part: MemberPart, _ message: borrowing MessageView) {
+    if message.facts.qos != .atMostOnce && !sessions.isCurrent(part.session, part.generation) {
       // Its end and this message crossed. Its leave has gone home before what is posted now, so
       // that another member is chosen.
-      let group = SharedMessage.Group.placed(envelope.group, serial: envelope.serial)
-      post(.redistribute(SharedMessage(group, message)), to: Int(envelope.home))
+      let group = SharedMessage.Group.placed(part.group, serial: part.serial)
+      post(.redistribute(SharedMessage(group, message)), to: Int(part.home))
       return
     }
     templates.begin()
-    giveToMember(
-      message, envelope.session, envelope.generation, envelope.options, envelope.identifier)
+    giveToMember(message, part.session, part.generation, part.options, part.identifier)
   }
 
   private func giveToMember(

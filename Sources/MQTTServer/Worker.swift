@@ -52,6 +52,8 @@ final class Worker: LoopHandler {
   /// Publishes of this turn for each other loop.
   var outboxes: [PublishBatch?]
   var outboxesInUse: UInt64 = 0
+  /// Whether a loop that this one publishes to is behind, as far as is known in this turn.
+  var isPressed = false
   /// Connections held back because a loop is behind, with their generations.
   var pressed: [(slot: UInt32, generation: UInt32)] = []
   var departures: [Departure] = []
@@ -213,15 +215,7 @@ final class Worker: LoopHandler {
   func receive(_ letter: Letter) {
     switch letter {
     case .publishes(let batch):
-      batch.forEach { envelope, message in
-        if envelope.session != 0 {
-          deliverToMember(envelope, message)
-        } else {
-          deliver(message, topicHash(message.topic, seed: broker.seed))
-        }
-      }
-      broker.pressures[number].subtract(batch.count)
-      broker.giveBack(batch)
+      take(batch)
     case .adopt(let adoption): adopt(adoption)
     case .shareJoin(let join): takeShareJoin(join)
     case .shareJoined(let session, let generation): shareJoined(session, generation)
@@ -230,6 +224,23 @@ final class Worker: LoopHandler {
     case .redistribute(let message): redistribute(message)
     case .stop(let deadline): beginStop(deadline)
     }
+  }
+
+  /// Serves the subscribers here of what another loop published.
+  private func take(_ batch: PublishBatch) {
+    unsafe batch.withBytes { bytes in
+      unsafe loop.lending(bytes) {
+        batch.forEach { envelope, message in
+          if let part = envelope.member {
+            deliverToMember(part, message)
+          } else {
+            deliver(message, envelope.topicHash)
+          }
+        }
+      }
+    }
+    broker.pressures[number].subtract(batch.count)
+    broker.giveBack(batch)
   }
 
   func turnEnds(now: UInt32) -> UInt32? {

@@ -65,8 +65,13 @@ struct BlockHeader: BitwiseCopyable {
   var end: UInt32
   /// Output: bytes already written. Remainder: bytes the packet is known to need.
   var start: UInt32
+  /// Output: bytes at `lent` that come behind the block's own; 0 for none. Nothing is added to a
+  /// block that has them.
+  var lentCount: UInt32 = 0
+  /// Address of bytes that lie elsewhere, until `settleLent`.
+  var lent: UInt = 0
 
-  static var size: Int { 12 }
+  static var size: Int { 24 }
 }
 
 /// Why a connection ended.

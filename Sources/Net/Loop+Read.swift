@@ -57,7 +57,9 @@ extension Loop {
     // The scratch buffer lives as long as the loop, and nothing writes to it during the call.
     let bytes = unsafe UnsafeRawBufferPointer(
       start: scratch + range.lowerBound, count: range.count)
-    let received = handler.received(slot, unsafe bytes.bindMemory(to: UInt8.self).span)
+    let received = unsafe lending(bytes) {
+      handler.received(slot, unsafe bytes.bindMemory(to: UInt8.self).span)
+    }
     guard connections[slot].generation == generation,
       !connections[slot].flags.contains(.isFinishing)
     else { return }
@@ -137,7 +139,9 @@ extension Loop {
     // The connection lets go of the block first, so that closing it meanwhile can't free it.
     connections[slot].remainder = 0
     let bytes = unsafe UnsafeRawBufferPointer(start: address + BlockHeader.size, count: count)
-    let received = handler.received(slot, unsafe bytes.bindMemory(to: UInt8.self).span)
+    let received = unsafe lending(bytes) {
+      handler.received(slot, unsafe bytes.bindMemory(to: UInt8.self).span)
+    }
     if connections[slot].generation == generation, received.consumed < count,
       !connections[slot].flags.contains(.isFinishing)
     {

@@ -46,8 +46,9 @@ extension Loop {
     _ slot: UInt32, header: Span<UInt8>, packetIDOffset: Int, packetID: UInt16,
     body: Span<UInt8>
   ) -> Bool {
-    let count = header.count + body.count
-    guard let room = unsafe reserve(slot, count) else { return false }
+    let isLent = unsafe body.withUnsafeBytes { unsafe mayLend(slot, $0) }
+    let count = header.count + (isLent ? 0 : body.count)
+    guard let room = unsafe reserve(slot, count, isLast: isLent) else { return false }
     unsafe header.withUnsafeBytes {
       if let start = $0.baseAddress { unsafe room.copyMemory(from: start, byteCount: $0.count) }
     }
@@ -57,7 +58,9 @@ extension Loop {
         of: packetID.bigEndian, toByteOffset: packetIDOffset, as: UInt16.self)
     }
     unsafe body.withUnsafeBytes {
-      if let start = $0.baseAddress {
+      if isLent {
+        unsafe lend(slot, $0)
+      } else if let start = $0.baseAddress {
         unsafe (room + header.count).copyMemory(from: start, byteCount: $0.count)
       }
     }
@@ -65,7 +68,10 @@ extension Loop {
   }
 
   /// Room for `count` bytes at the end of the connection's output.
-  private func reserve(_ slot: UInt32, _ count: Int) -> UnsafeMutableRawPointer? {
+  /// - Parameter isLast: whether a new block needs no room for more than that.
+  private func reserve(
+    _ slot: UInt32, _ count: Int, isLast: Bool = false
+  ) -> UnsafeMutableRawPointer? {
     if connections[slot].flags.contains(.isFinishing) { return nil }
     var record = connections[slot].output
     if record == 0 {
@@ -77,19 +83,21 @@ extension Loop {
     {
       // Enough for one system call: let the socket have it before more memory is taken.
       flush(slot)
-      if connections[slot].output == 0 { return unsafe reserve(slot, count) }
+      if connections[slot].output == 0 { return unsafe reserve(slot, count, isLast: isLast) }
     }
     let last = outputs[record].last
     if last != 0 {
       let address = unsafe blocks.address(of: last)
-      let end = unsafe Int(address.load(as: BlockHeader.self).end)
-      if blocks.capacity(of: last) - BlockHeader.size - end >= count {
+      let head = unsafe address.load(as: BlockHeader.self)
+      let end = Int(head.end)
+      if head.lentCount == 0 && blocks.capacity(of: last) - BlockHeader.size - end >= count {
         unsafe address.storeBytes(of: UInt32(end + count), toByteOffset: 4, as: UInt32.self)
         return unsafe commit(slot, record, count, address + BlockHeader.size + end)
       }
     }
     // Blocks double with what has gathered: a lone acknowledgement takes little, a stream few.
-    let size = max(count + BlockHeader.size, min(65_536, max(256, 2 * outputs[record].count)))
+    let more = isLast ? 0 : min(65_536, max(256, 2 * outputs[record].count))
+    let size = max(count + BlockHeader.size, more)
     guard let block = blocks.allocate(size) else { return nil }
     let address = unsafe blocks.address(of: block)
     unsafe address.storeBytes(
@@ -149,7 +157,7 @@ extension Loop {
   }
 
   /// Writes until all is written or the socket is full. An error shows as an event of its own.
-  private func flush(_ slot: UInt32) {
+  func flush(_ slot: UInt32) {
     let record = connections[slot].output
     guard record != 0 else { return }
     let descriptor = connections[slot].descriptor
@@ -176,18 +184,28 @@ extension Loop {
 
   /// One system call with the first blocks of the chain.
   private func gather(_ record: UInt32, _ descriptor: Int32) -> (count: Int, offered: Int) {
-    var parts: InlineArray<16, iovec> = unsafe .init(repeating: iovec())
+    var parts: InlineArray<32, iovec> = unsafe .init(repeating: iovec())
     var used = 0
     var offered = 0
     var block = outputs[record].first
-    while block != 0 && used < Limits.gatheredParts {
+    // A block has up to two parts.
+    while block != 0 && used + 1 < Limits.gatheredParts {
       let address = unsafe blocks.address(of: block)
       let header = unsafe address.load(as: BlockHeader.self)
       let length = Int(header.end - header.start)
-      unsafe parts[used] = iovec(
-        iov_base: address + BlockHeader.size + Int(header.start), iov_len: length)
-      offered += length
-      used += 1
+      if length > 0 {
+        unsafe parts[used] = iovec(
+          iov_base: address + BlockHeader.size + Int(header.start), iov_len: length)
+        offered += length
+        used += 1
+      }
+      if header.lentCount != 0 {
+        unsafe parts[used] = iovec(
+          iov_base: UnsafeMutableRawPointer(bitPattern: header.lent),
+          iov_len: Int(header.lentCount))
+        offered += Int(header.lentCount)
+        used += 1
+      }
       block = header.next
     }
     if used == 1 {
@@ -211,7 +229,7 @@ extension Loop {
     while left > 0 {
       let block = outputs[record].first
       let address = unsafe blocks.address(of: block)
-      let header = unsafe address.load(as: BlockHeader.self)
+      var header = unsafe address.load(as: BlockHeader.self)
       let length = Int(header.end - header.start)
       if left < length {
         unsafe address.storeBytes(
@@ -219,6 +237,14 @@ extension Loop {
         return
       }
       left -= length
+      if left < Int(header.lentCount) {
+        header.start = header.end
+        header.lent += UInt(left)
+        header.lentCount -= UInt32(left)
+        unsafe address.storeBytes(of: header, as: BlockHeader.self)
+        return
+      }
+      left -= Int(header.lentCount)
       outputs[record].first = header.next
       if header.next == 0 { outputs[record].last = 0 }
       blocks.free(block)
@@ -244,7 +270,7 @@ extension Loop {
     if !connections[slot].flags.contains(.isFinishing) { handler.drained(slot) }
   }
 
-  private func freeOutput(_ slot: UInt32) {
+  func freeOutput(_ slot: UInt32) {
     let record = connections[slot].output
     guard record != 0 else { return }
     var block = outputs[record].first

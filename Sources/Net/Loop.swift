@@ -80,6 +80,11 @@ public final class Loop<Handler: LoopHandler> {
   var timers: TimerWheel<Connection>
   /// Connections with output of this turn, each once.
   var dirty = ScratchArray<UInt32>()
+  /// The bytes that the handler is being given: what it writes out of them need not be copied before
+  /// it is done with them.
+  var lentRange = 0..<0 as Range<UInt>
+  /// Connections with output that lies in these bytes.
+  var lentTo = ScratchArray<UInt32>()
   /// Connections whose remainder is to be handled again, with their generations.
   var resuming: [(slot: UInt32, generation: UInt32)] = []
   /// Connections whose handler asked to be told that their output is written.
@@ -294,6 +299,8 @@ public struct LoopStatistics: BitwiseCopyable, Sendable {
   public var bytesReceived: UInt64 = 0
   /// Bytes that sockets took. What a client that went away never read is among them.
   public var bytesSent: UInt64 = 0
+  /// Bytes of output that were named where they had been read instead of copied.
+  public var bytesLent: UInt64 = 0
   /// Clients accepted here; one that another loop hands over counts there.
   public var accepted: UInt64 = 0
   /// Clients refused because no descriptor or slot was left.

@@ -228,6 +228,7 @@ public struct BytePool: ~Copyable {
   /// The address of a block, valid until it is freed; it never moves.
   @unsafe
   @inlinable
+  @inline(__always)
   public func address(of handle: UInt32) -> UnsafeMutableRawPointer {
     let index = handle & (1 << BytePool.indexBits - 1)
     // Six bits: within the 64 places.

@@ -45,11 +45,15 @@ public enum Limits {
   public static var gatheredBytes: Int { 131_072 }
 
   /// Parts of one gathered write. The system takes up to 1,024; a turn rarely has more blocks.
-  public static var gatheredParts: Int { 16 }
+  public static var gatheredParts: Int { 32 }
 
-  /// Empty chunks of 64 KiB that a pool keeps of each block size between two quiet seconds: 2 MiB,
+  /// Bytes of a body from which it is written from where it was read instead of copied: below, the
+  /// copy costs less than another part of the gathered write.
+  public static var lentBytes: Int { 4096 }
+
+  /// Empty chunks of 64 KiB that a pool keeps of each block size between two quiet seconds: 8 MiB,
   /// about what a busy turn writes, so that it costs no page faults.
-  public static var spareChunks: Int { 32 }
+  public static var spareChunks: Int { 128 }
 
   /// Ticks of 125 ms between two looks for memory that nobody needs any more.
   public static var trimTicks: UInt32 { 8 }
@@ -96,6 +100,9 @@ public enum Limits {
   /// Bytes of publishes on their way to one loop from which publishers are held back. A loop
   /// handles that much in some milliseconds.
   public static var mailboxHighWater: Int { 32 << 20 }
+
+  /// Bytes of a batch after which the receiver's pressure is told of them before it is posted.
+  public static var announcedBytes: Int { 65_536 }
 
   /// Empty batches of publishes that are kept: two on the way between any two of eight busy loops.
   public static var spareBatches: Int { 128 }

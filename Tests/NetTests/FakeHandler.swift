@@ -61,6 +61,8 @@ final class FakeHandler: LoopHandler {
   let loop: Loop<FakeHandler>
   let log: EventLog
   var onMessage: (FakeHandler, UInt32, [UInt8]) -> Void = { _, _, _ in }
+  /// Sees a message's body where it was read.
+  var onBytes: ((FakeHandler, UInt32, Span<UInt8>) -> Void)?
   var onOpened: (FakeHandler, UInt32) -> Void = { _, _ in }
   var onDrained: (FakeHandler, UInt32) -> Void = { _, _ in }
   var onTimer: (FakeHandler, UInt32) -> Void = { _, _ in }
@@ -93,10 +95,12 @@ final class FakeHandler: LoopHandler {
       guard bytes.count - offset >= 4 + length else {
         return Received(consumed: offset, needed: 4 + length)
       }
-      let body = bytes.extracting((offset + 4)..<(offset + 4 + length)).array
+      let span = bytes.extracting((offset + 4)..<(offset + 4 + length))
+      let body = span.array
       offset += 4 + length
       log.add(.message(slot, count: length, hash: hash(body)))
       onMessage(self, slot, body)
+      onBytes?(self, slot, span)
       guard loop.connections[slot].generation == generation, !loop.isFinishing(slot) else {
         return Received(consumed: bytes.count, needed: 0)
       }
@@ -133,6 +137,12 @@ final class FakeHandler: LoopHandler {
     return wish(now)
   }
 
+  /// Adds a message whose body lies in what is being read.
+  func pass(_ slot: UInt32, _ body: Span<UInt8>) {
+    let header = lengthBytes(body.count)
+    loop.write(slot, header: header.span, packetIDOffset: 0, packetID: 0, body: body)
+  }
+
   /// Adds bytes as one write.
   @discardableResult
   func write(_ slot: UInt32, _ bytes: [UInt8]) -> Bool {
@@ -155,10 +165,12 @@ func body(_ count: Int, seed: Int = 0) -> [UInt8] {
 }
 
 /// A message on the wire.
-func frame(_ body: [UInt8]) -> [UInt8] {
-  let count = body.count
-  return [
+func frame(_ body: [UInt8]) -> [UInt8] { lengthBytes(body.count) + body }
+
+/// The length in front of a message.
+func lengthBytes(_ count: Int) -> [UInt8] {
+  [
     UInt8(truncatingIfNeeded: count >> 24), UInt8(truncatingIfNeeded: count >> 16),
     UInt8(truncatingIfNeeded: count >> 8), UInt8(truncatingIfNeeded: count),
-  ] + body
+  ]
 }
