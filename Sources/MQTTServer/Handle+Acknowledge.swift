@@ -4,12 +4,20 @@ import Session
 import Util
 
 extension Worker {
-  /// Takes PUBACK, PUBREC or PUBCOMP.
+  /// Takes PUBACK, PUBREC, PUBREL or PUBCOMP.
   func handleAcknowledgement(
     _ slot: UInt32, _ session: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader,
     _ version: ProtocolVersion
   ) throws(DecodeError) {
-    let ack = try Acknowledgement.decode(packet, header: header, version: version)
+    acknowledged(
+      slot, session, try Acknowledgement.decode(packet, header: header, version: version), version)
+  }
+
+  /// One of the four acknowledgements was decoded.
+  func acknowledged(
+    _ slot: UInt32, _ session: UInt32, _ ack: Acknowledgement, _ version: ProtocolVersion
+  ) {
+    if ack.type == .pubRel { return released(slot, session, ack.packetID, version) }
     switch sessions.acknowledge(session, ack.packetID, ack.type, isError: ack.reason.isError) {
     case .completed: pump(session)
     case .release: acknowledge(slot, .pubRel, ack.packetID, .success, version)
@@ -24,16 +32,13 @@ extension Worker {
     }
   }
 
-  /// Takes PUBREL.
-  func handleRelease(
-    _ slot: UInt32, _ session: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader,
-    _ version: ProtocolVersion
-  ) throws(DecodeError) {
-    let release = try Acknowledgement.decode(packet, header: header, version: version)
-    let isKnown = sessions.released(session, release.packetID)
+  private func released(
+    _ slot: UInt32, _ session: UInt32, _ packetID: UInt16, _ version: ProtocolVersion
+  ) {
+    let isKnown = sessions.released(session, packetID)
     // PUBCOMP also for one that is unknown: it was released before [MQTT-4.3.3-11].
     acknowledge(
-      slot, .pubComp, release.packetID, isKnown ? .success : .packetIdentifierNotFound, version)
+      slot, .pubComp, packetID, isKnown ? .success : .packetIdentifierNotFound, version)
   }
 
   /// Takes DISCONNECT.

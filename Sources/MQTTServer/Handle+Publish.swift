@@ -26,7 +26,8 @@ extension Worker {
     }
     let alias = publish.properties.topicAlias ?? 0
     if alias == 0 {
-      accept(slot, session, publish, packet, packet.extracting(publish.topic), version)
+      accept(
+        slot, session, publish, packet, packet.extracting(publish.topic), version, isWhole: true)
     } else if !publish.topic.isEmpty {
       guard learnAlias(session, alias, packet.extracting(publish.topic)) else {
         return disconnect(slot, .topicAliasInvalid, "topic alias is out of range")
@@ -45,9 +46,10 @@ extension Worker {
   }
 
   /// A PUBLISH with its topic known.
+  /// - Parameter isWhole: whether the packet names its topic, and no alias.
   private func accept(
     _ slot: UInt32, _ session: UInt32, _ publish: Publish, _ packet: Span<UInt8>,
-    _ topic: Span<UInt8>, _ version: ProtocolVersion
+    _ topic: Span<UInt8>, _ version: ProtocolVersion, isWhole: Bool = false
   ) {
     let payload = packet.extracting(publish.payload)
     var verdict = ReasonCode.success
@@ -82,10 +84,11 @@ extension Worker {
     }
     let routing: Routing
     if publish.properties.forwardedIsRaw {
+      let wire = packet.extracting(first: isWhole ? packet.count - payload.count : 0)
       routing = route(
         MessageView(
           facts: facts, topic: topic, properties: packet.extracting(publish.properties.raw),
-          payload: payload), from: slot)
+          payload: payload, wire: wire, hasProperties: version.hasProperties), from: slot)
     } else {
       let properties = forwarded(publish.properties, of: packet)
       routing = route(

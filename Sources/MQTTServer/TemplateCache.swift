@@ -44,8 +44,10 @@ final class TemplateCache {
     let key = (version == .v5 ? 8 : 0) | Int(qos.rawValue) << 1 | (retain ? 1 : 0)
     if identifier == 0 {
       if valid & 1 << UInt32(key) != 0 { return plain[key] }
-      let made = make(
-        message, version: version, qos: qos, retain: retain, identifier: 0, second: second)
+      let made =
+        reuse(message, version: version, qos: qos, retain: retain)
+        ?? make(
+          message, version: version, qos: qos, retain: retain, identifier: 0, second: second)
       plain[key] = made
       valid |= 1 << UInt32(key)
       return made
@@ -60,6 +62,42 @@ final class TemplateCache {
     identified = made
     self.identifiedKey = identifiedKey
     return made
+  }
+
+  /// The header with which the message came, where the subscriber's differs in nothing that follows
+  /// the first byte but the packet identifier.
+  private func reuse(
+    _ message: borrowing MessageView, version: ProtocolVersion, qos: QoS, retain: Bool
+  ) -> Template? {
+    let count = message.wire.count
+    guard count != 0, message.wireHasProperties == version.hasProperties,
+      message.facts.qos == qos
+    else { return nil }
+    reserve(count)
+    // There is room for the header behind what is used.
+    unsafe message.wire.withUnsafeBytes {
+      if let start = $0.baseAddress {
+        unsafe UnsafeMutableRawPointer(bytes + used).copyMemory(from: start, byteCount: count)
+      }
+    }
+    // Not a repetition [MQTT-3.3.1-3].
+    unsafe bytes[used] = 0x30 | qos.rawValue << 1 | (retain ? 1 : 0)
+    let total = count + message.payload.count
+    let made = Template(
+      offset: used, count: count,
+      // Behind the fixed header and the topic with its length.
+      packetIDOffset: qos == .atMostOnce
+        ? 0 : 1 + variableByteCount(remaining(of: total)) + 2 + message.topic.count,
+      totalCount: total)
+    used += count
+    return made
+  }
+
+  /// The remaining length of a packet of so many bytes whose length is in as few as can be.
+  private func remaining(of total: Int) -> Int {
+    var length = 1
+    while variableByteCount(total - 1 - length) > length { length += 1 }
+    return total - 1 - length
   }
 
   private func make(

@@ -119,6 +119,14 @@ final class Worker: LoopHandler {
         refuse(slot, "the first packet is not a CONNECT")
         return Received(consumed: bytes.count, needed: 0)
       }
+      if phase == Phase.connected, let ack = Acknowledgement.short(bytes, at: offset) {
+        // Three of the four packets of a QoS 2 message, in each direction.
+        counters.messagesReceived += 1
+        acknowledged(slot, loop.connections[slot].owner, ack, version)
+        offset += 4
+        if mayGoOn(slot, generation) { continue }
+        return Received(consumed: isAlive(slot, generation) ? offset : bytes.count, needed: 0)
+      }
       do throws(DecodeError) {
         let frame = try decodeFrame(
           bytes, from: offset, maximumPacketSize: options.maximumPacketSize, version: version)
@@ -139,15 +147,24 @@ final class Worker: LoopHandler {
         fault(slot, error, version)
         return Received(consumed: bytes.count, needed: 0)
       }
-      guard loop.connections[slot].generation == generation, !loop.isFinishing(slot) else {
-        return Received(consumed: bytes.count, needed: 0)
-      }
-      if loop.pendingOutput(slot) > options.maximumOutputBytes && loop.isBacklogged(slot) {
-        // It sends and does not read: its answers must not pile up.
-        hold(slot, .output)
-      }
-      if loop.isPaused(slot) { return Received(consumed: offset, needed: 0) }
+      if mayGoOn(slot, generation) { continue }
+      return Received(consumed: isAlive(slot, generation) ? offset : bytes.count, needed: 0)
     }
+  }
+
+  /// Whether a connection is still the one it was, and not ending.
+  private func isAlive(_ slot: UInt32, _ generation: UInt32) -> Bool {
+    loop.connections[slot].generation == generation && !loop.isFinishing(slot)
+  }
+
+  /// Whether the next packet of a connection may be handled now, after one was.
+  private func mayGoOn(_ slot: UInt32, _ generation: UInt32) -> Bool {
+    guard isAlive(slot, generation) else { return false }
+    if loop.pendingOutput(slot) > options.maximumOutputBytes && loop.isBacklogged(slot) {
+      // It sends and does not read: its answers must not pile up.
+      hold(slot, .output)
+    }
+    return !loop.isPaused(slot)
   }
 
   /// The one switch over packet types, for a client that is connected.
@@ -157,9 +174,8 @@ final class Worker: LoopHandler {
     let session = loop.connections[slot].owner
     switch header.type {
     case .publish: try handlePublish(slot, session, packet, header, version)
-    case .pubAck, .pubRec, .pubComp:
+    case .pubAck, .pubRec, .pubRel, .pubComp:
       try handleAcknowledgement(slot, session, packet, header, version)
-    case .pubRel: try handleRelease(slot, session, packet, header, version)
     case .subscribe: try handleSubscribe(slot, session, packet, header, version)
     case .unsubscribe: try handleUnsubscribe(slot, session, packet, header, version)
     case .pingReq:

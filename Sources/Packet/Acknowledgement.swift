@@ -35,6 +35,23 @@ public struct Acknowledgement: Equatable, Sendable, BitwiseCopyable {
     return acknowledgement
   }
 
+  /// One of the four in its form of four bytes, which nearly all have; nil where there is anything
+  /// else at `offset`, be it valid or not, and `decodeFrame` is to look at it.
+  @inlinable
+  public static func short(_ bytes: Span<UInt8>, at offset: Int) -> Acknowledgement? {
+    guard bytes.count - offset >= 4, bytes[offset + 1] == 2 else { return nil }
+    let packetID = UInt16(bytes[offset + 2]) << 8 | UInt16(bytes[offset + 3])
+    guard packetID != 0 else { return nil }
+    // The flags are part of the byte (2.1.3): 2 for PUBREL, 0 for the others.
+    switch bytes[offset] {
+    case 0x40: return Acknowledgement(type: .pubAck, packetID: packetID)
+    case 0x50: return Acknowledgement(type: .pubRec, packetID: packetID)
+    case 0x62: return Acknowledgement(type: .pubRel, packetID: packetID)
+    case 0x70: return Acknowledgement(type: .pubComp, packetID: packetID)
+    default: return nil
+    }
+  }
+
   @inlinable
   init(type: PacketType, packetID: UInt16) {
     self.type = type

@@ -50,6 +50,12 @@ public struct MessageView: ~Escapable {
   /// The bytes of the application; of a retained message, none means that the topic loses its own.
   public let payload: Span<UInt8>
 
+  /// All that stood before the payload in the PUBLISH that the message came in, where a PUBLISH to
+  /// a subscriber has the same but for its first byte and packet identifier; else empty.
+  public let wire: Span<UInt8>
+  /// Whether `wire` is of MQTT 5.
+  public let wireHasProperties: Bool
+
   /// A view on bytes that were checked when they came in; it copies none of them.
   @_lifetime(copy topic, copy properties, copy payload)
   public init(
@@ -59,6 +65,24 @@ public struct MessageView: ~Escapable {
     self.topic = topic
     self.properties = properties
     self.payload = payload
+    wire = Span()
+    wireHasProperties = false
+  }
+
+  /// A view on a PUBLISH whose properties are all forwarded and that has no other.
+  /// - Parameter wire: the packet up to its payload. Its length is in as few bytes as can be, or it
+  ///   would not have been taken [MQTT-1.5.5-1].
+  @_lifetime(copy topic, copy properties, copy payload, copy wire)
+  public init(
+    facts: MessageFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
+    wire: Span<UInt8>, hasProperties: Bool
+  ) {
+    self.facts = facts
+    self.topic = topic
+    self.properties = properties
+    self.payload = payload
+    self.wire = wire
+    wireHasProperties = hasProperties
   }
 
   /// Bytes of topic, properties and payload.

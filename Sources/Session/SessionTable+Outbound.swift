@@ -374,12 +374,14 @@ extension SessionTable {
   }
 
   // `place` is below the capacity of the ring, and the block holds that many deliveries.
+  @inline(__always)
   func get(_ ring: UInt32, _ place: UInt32) -> Delivery {
     let outbound = rings[ring]
     return unsafe blocks.address(of: outbound.block).load(
       fromByteOffset: outbound.index(place) * MemoryLayout<Delivery>.stride, as: Delivery.self)
   }
 
+  @inline(__always)
   func set(_ ring: UInt32, _ place: UInt32, _ delivery: Delivery) {
     let outbound = rings[ring]
     unsafe blocks.address(of: outbound.block).storeBytes(
