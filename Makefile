@@ -6,6 +6,8 @@ SWIFT_FLAGS ?=
 RUN_FLAGS ?=
 # Flags of pytest, such as PYTEST_FLAGS='-k will'.
 PYTEST_FLAGS ?=
+# Flags of scripts/bench, such as BENCH_FLAGS='--only speed,latency --rounds 5'.
+BENCH_FLAGS ?=
 
 BIFROST := .build/release/bifrost
 SWIFT_FORMAT_PATHS := Package.swift Sources Tests
@@ -14,7 +16,7 @@ SWIFT_FORMAT_PATHS := Package.swift Sources Tests
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-swift test-python lint format docs bench clean install-build \
-  install-test
+  install-test install-bench
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,14 +49,17 @@ docs: build install-test ## Write the pages that are made from the sources.
 	$(BIFROST) config --docs > docs/CONFIGURATION.md
 	.venv/bin/python scripts/conformance --write
 
-bench: build ## Measure the broker.
-	scripts/bench
+bench: install-bench build ## Measure beside mosquitto and nats-server; write docs/BENCHMARKS.md.
+	scripts/bench --binary $(BIFROST) $(BENCH_FLAGS)
 
 clean: ## Remove what was built and installed here.
-	rm -rf .build .venv
+	rm -rf .build .venv .venv-bench
 
 install-build:
 	@scripts/install build
 
 install-test:
 	@scripts/install test
+
+install-bench:
+	@scripts/install bench

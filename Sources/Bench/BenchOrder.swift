@@ -12,12 +12,12 @@ enum BenchOrder: Sendable {
   case stopSending
   /// What subscribers of another loop received of a channel of this loop.
   case delivered(channel: Int, count: UInt64)
-  /// Publish a message to each idle client.
-  case reach
+  /// Each idle client is to get one more message: count who has it.
+  case expect
   /// Have each idle client subscribe to the common topic.
   case subscribeAll
-  /// Publish one message to all idle clients.
-  case broadcast
+  /// Publish a message to each idle client, or one to all. Every loop expects it already.
+  case callEach, callAll
   /// Say goodbye, hand over what was found, and end.
   case finish
 }

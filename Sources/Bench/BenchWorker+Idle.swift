@@ -44,22 +44,14 @@ extension BenchWorker {
   /// Messages of the caller under way, or subscriptions of one loop: enough to keep a broker busy.
   static var callLimit: Int { 512 }
 
-  func beginReach() {
+  func expectOneMore() {
     idle.begin()
     idle.round += 1
-    if idle.caller != nil { idle.nextCall = 0 }
   }
 
   func beginSubscribeAll() {
     idle.begin()
     idle.nextToSubscribe = 0
-  }
-
-  func beginBroadcast() {
-    idle.begin()
-    idle.round += 1
-    guard idle.caller != nil else { return }
-    call(FlowPlan.broadcastTopic(options.runName))
   }
 
   /// Begins as much of the present step as may be under way.
@@ -84,7 +76,7 @@ extension BenchWorker {
     if idle.nextToSubscribe >= clients.count { idle.nextToSubscribe = .max }
   }
 
-  private func call(_ topic: String) {
+  func call(_ topic: String) {
     guard let caller = idle.caller, clients[caller].phase == .ready else { return }
     let message = OutgoingMessage(
       topic: Array(topic.utf8), payload: Array(repeating: 0x78, count: options.payloadBytes),

@@ -219,9 +219,10 @@ final class BenchWorker: LoopHandler {
     case .delivered(let channel, let count):
       channels[channel].window.deliver(count)
       list(channel)
-    case .reach: beginReach()
+    case .expect: expectOneMore()
     case .subscribeAll: beginSubscribeAll()
-    case .broadcast: beginBroadcast()
+    case .callEach: if idle.caller != nil { idle.nextCall = 0 }
+    case .callAll: if idle.caller != nil { call(FlowPlan.broadcastTopic(options.runName)) }
     case .finish: finish()
     }
   }

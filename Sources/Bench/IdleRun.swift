@@ -58,8 +58,9 @@ struct IdleRun {
 
   private func reach(_ result: inout BenchResult) {
     progress.say("sending each client a message")
+    guard expect(step: 1) else { return }
     let begun = MonotonicClock.nanoseconds
-    loops.post(.reach)
+    loops.post(.callEach)
     let sum = wait(step: 1, for: result.clients, "reached")
     let end = max(begun, sum.lastReached)
     result.reach = BenchResult.ReachResult(
@@ -74,9 +75,10 @@ struct IdleRun {
     _ = wait(step: step, for: result.clients, "subscribed")
     let subscribed = MonotonicClock.nanoseconds
     progress.say("sending all clients one message")
+    guard expect(step: step + 1) else { return }
     let cpuBefore = broker?.cpuNanoseconds
     let sentAt = MonotonicClock.nanoseconds
-    loops.post(.broadcast)
+    loops.post(.callAll)
     let sum = wait(step: step + 1, for: result.clients, "reached")
     func milliseconds(_ time: UInt64) -> Double { Double(max(time, sentAt) - sentAt) / 1e6 }
     var outcome = BenchResult.BroadcastResult(
@@ -87,6 +89,15 @@ struct IdleRun {
       outcome.brokerCPUSeconds = Double(after - min(before, after)) / 1e9
     }
     result.broadcast = outcome
+  }
+
+  /// Has every loop count who gets the next message. It must be so before the message is sent: a
+  /// client whose loop does not expect it yet would seem to have got it twice, and then never.
+  private func expect(step: Int) -> Bool {
+    loops.post(.expect)
+    return loops.wait(patience: options.patienceSeconds, progress: { UInt64($0.step) }) {
+      $0.step >= step
+    }
   }
 
   /// Waits until a step has reached all clients, or nothing more comes.

@@ -128,7 +128,7 @@ final class PublishBatch: @unchecked Sendable {
   func clear() {
     count = 0
     announced = 0
-    guard capacity > PublishBatch.keptBytes else { return }
+    guard capacity > Limits.keptBatchBytes else { return }
     unsafe buffer.deallocate()
     account.add(PublishBatch.firstBytes - capacity)
     capacity = PublishBatch.firstBytes
@@ -136,7 +136,6 @@ final class PublishBatch: @unchecked Sendable {
   }
 
   private static var firstBytes: Int { 16_384 }
-  private static var keptBytes: Int { 262_144 }
 
   private static var headerBytes: Int { MemoryLayout<EnvelopeHeader>.stride }
   private static var memberBytes: Int { MemoryLayout<MemberPart>.stride }

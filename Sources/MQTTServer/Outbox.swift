@@ -25,6 +25,8 @@ extension Worker {
     guard let batch = outboxes[target] else { return }
     batch.append(envelope, message)
     if batch.count - batch.announced >= Limits.announcedBytes { announce(batch, to: target) }
+    // A full one goes at once: the receiver has work, and nothing is copied to make it larger.
+    if batch.count >= Limits.batchBytes { postOutbox(target) }
   }
 
   /// Tells the receiver's pressure of what a batch holds, a piece at a time: telling it of each

@@ -101,10 +101,18 @@ public enum Limits {
   /// handles that much in some milliseconds.
   public static var mailboxHighWater: Int { 32 << 20 }
 
+  /// Bytes of a batch from which it is posted before the turn ends.
+  public static var batchBytes: Int { 196_608 }
+
+  /// Bytes of a batch's buffer that are kept for its next use: a full one, and the message that made
+  /// it so, unless that was large.
+  public static var keptBatchBytes: Int { 262_144 }
+
   /// Bytes of a batch after which the receiver's pressure is told of them before it is posted.
   public static var announcedBytes: Int { 65_536 }
 
-  /// Empty batches of publishes that are kept: two on the way between any two of eight busy loops.
+  /// Empty batches of publishes that are kept, 32 MiB at most: two on the way between any two of
+  /// eight busy loops.
   public static var spareBatches: Int { 128 }
 
   /// How often a connection may be handed from loop to loop before it is refused: each hand-over

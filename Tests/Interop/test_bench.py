@@ -128,6 +128,60 @@ def test_idle_clients_are_held(broker, processes):
     assert found["result"]["connects_per_second"] > 0
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("loops", [1, 3])
+def test_idle_clients_are_reached(broker, version, loops):
+    found = bench(
+        broker, "idle", "--clients", 300, "--loops", loops, "--hold", "50ms", "-V", version,
+        "--reach", "--broadcast", "--payload", 5000,
+    )  # fmt: skip
+    result = found["result"]
+    assert found["parameters"]["payload_bytes"] == 5000
+    assert result["connected"] == 300 and result["duplicates"] == 0
+    assert result["connect_progress"][-1]["connected"] == 300
+    assert result["reach"]["reached"] == result["reach"]["clients"] == 300
+    assert result["broadcast"]["reached"] == 300
+    assert 0 < result["broadcast"]["first_ms"] <= result["broadcast"]["last_ms"]
+
+
+def test_one_that_is_not_reached_is_told():
+    """A server that takes all and delivers nothing."""
+
+    def serve(connection):
+        while (packet := read_packet(connection))[0] >> 4 != 14:
+            first, body = packet
+            if first >> 4 == 1:
+                connection.sendall(bytes.fromhex("20020000"))
+            elif first >> 4 == 8:
+                connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+            elif first >> 4 == 3:
+                size = int.from_bytes(body[:2], "big")
+                connection.sendall(b"\x40\x02" + body[2 + size : 4 + size])
+
+    with impostor(serve) as port:
+        words = ("--clients", 3, "--hold", "0s", "--reach", "--patience", 0.5, "--quiet", "--json")
+        done = run("bench", "idle", "--port", port, *words)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["result"]["reach"] == {"clients": 3, "reached": 0, "seconds": 0}
+
+
+def test_several_processes_are_not_reached(broker):
+    done = run("bench", "idle", "--port", broker.port, "--processes", 2, "--reach")
+    assert done.returncode == USAGE and b"one process" in done.stderr
+
+
+@pytest.mark.parametrize("flow", ["pair", "fan-out", "fan-in", "wildcard"])
+def test_other_filters_are_held(broker, flow):
+    found = bench(
+        broker, *FLOWS[flow], *SHORT, "-q", 1, "--window", 8,
+        "--other-filters", 1200, "--other-wildcards", 30,
+    )  # fmt: skip
+    result = found["result"]
+    assert result["lost"] == 0 and result["foreign"] == 0 and result["deliveries"] > 0
+    assert found["parameters"]["other_filters"] == 1200
+    assert found["parameters"]["other_wildcards"] == 30
+
+
 def test_results_can_be_read_and_written(broker, tmp_path):
     file = tmp_path / "result.json"
     words = ("bench", *FLOWS["pair"], *SHORT, "--host", broker.host, "--port", broker.port)

@@ -12,6 +12,11 @@ struct LimitsTests {
     // One loop's batch passes the mark before the next turn reads more.
     #expect(Limits.mailboxHighWater >= 64 * Limits.readBytes)
     #expect(Limits.acceptsPerTurn <= Limits.eventsPerTurn)
+    // A batch that grew by doubling and was posted when it was full is kept.
+    #expect(Limits.batchBytes < Limits.keptBatchBytes)
+    #expect(Limits.announcedBytes <= Limits.batchBytes)
+    // What is lent is worth a part of its own.
+    #expect(Limits.lentBytes * Limits.gatheredParts >= Limits.gatheredBytes)
   }
 
   @Test("slots, identifiers and sets of loops have room for their limits")
