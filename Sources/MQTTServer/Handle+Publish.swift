@@ -162,12 +162,10 @@ extension Worker {
     if message.facts.retain && !retain(message) && slot != 0 { return .notRetained }
     let hash = topicHash(message.topic, seed: broker.seed)
     var isMatched = false
-    if let interest = broker.interest {
-      let others = interest.loops(forTopic: message.topic, topicHash: hash) & ~(1 << UInt64(number))
-      if others != 0 {
-        isMatched = true
-        forward(message, hash, to: others)
-      }
+    let others = interestedLoops(message.topic, hash)
+    if others != 0 {
+      isMatched = true
+      forward(message, hash, to: others)
     }
     if deliver(message, hash) { isMatched = true }
     // Any loop counts: the home of a shared subscription passes on what it gets, and only the

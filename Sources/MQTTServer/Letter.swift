@@ -62,9 +62,21 @@ private struct EnvelopeHeader: BitwiseCopyable {
   var topicHash: UInt32
   var propertiesCount: UInt32
   var payloadCount: UInt32
+  /// Bytes of the header in which the message came, topic and properties included; 0 where those
+  /// two alone are there.
+  var wireCount: UInt32
   var topicCount: UInt16
-  /// Whether a `MemberPart` follows.
-  var isForMember: Bool
+  /// Where the topic starts.
+  var topicOffset: UInt8
+  var flags: Flags
+
+  struct Flags: OptionSet, BitwiseCopyable {
+    let rawValue: UInt8
+    /// A `MemberPart` follows.
+    static let isForMember = Flags(rawValue: 1)
+    /// The header is of MQTT 5.
+    static let wireHasProperties = Flags(rawValue: 2)
+  }
 }
 
 /// Whom of the receiver's sessions a publish of a batch is for, where it is a member of a shared
@@ -143,22 +155,31 @@ final class PublishBatch: @unchecked Sendable {
   /// Adds a publish.
   func append(_ envelope: PublishEnvelope, _ message: borrowing MessageView) {
     let head = PublishBatch.headerBytes + (envelope.member == nil ? 0 : PublishBatch.memberBytes)
+    let wireCount = message.wire.count
+    let total = wireCount == 0 ? message.byteCount : wireCount + message.payload.count
     // Envelopes stay aligned.
-    let body = (message.byteCount + 7) & ~7
+    let body = (total + 7) & ~7
     reserve(head + body)
+    var flags: EnvelopeHeader.Flags = envelope.member == nil ? [] : .isForMember
+    if message.wireHasProperties { flags.insert(.wireHasProperties) }
     unsafe (buffer + count).storeBytes(
       of: EnvelopeHeader(
         facts: message.facts, topicHash: envelope.topicHash,
         propertiesCount: UInt32(message.properties.count),
-        payloadCount: UInt32(message.payload.count), topicCount: UInt16(message.topic.count),
-        isForMember: envelope.member != nil), as: EnvelopeHeader.self)
+        payloadCount: UInt32(message.payload.count), wireCount: UInt32(wireCount),
+        topicCount: UInt16(message.topic.count), topicOffset: UInt8(message.wireTopicOffset),
+        flags: flags), as: EnvelopeHeader.self)
     if let member = envelope.member {
       unsafe (buffer + count + PublishBatch.headerBytes).storeBytes(
         of: member, as: MemberPart.self)
     }
     var next = count + head
-    next = copy(message.topic, to: next)
-    next = copy(message.properties, to: next)
+    if wireCount == 0 {
+      next = copy(message.topic, to: next)
+      next = copy(message.properties, to: next)
+    } else {
+      next = copy(message.wire, to: next)
+    }
     _ = copy(message.payload, to: next)
     count += head + body
   }
@@ -185,22 +206,25 @@ final class PublishBatch: @unchecked Sendable {
       let header = unsafe (buffer + offset).load(as: EnvelopeHeader.self)
       offset += PublishBatch.headerBytes
       var envelope = PublishEnvelope(topicHash: header.topicHash)
-      if header.isForMember {
+      if header.flags.contains(.isForMember) {
         envelope.member = unsafe (buffer + offset).load(as: MemberPart.self)
         offset += PublishBatch.memberBytes
       }
-      let topicEnd = Int(header.topicCount)
-      let propertiesEnd = topicEnd + Int(header.propertiesCount)
-      let total = propertiesEnd + Int(header.payloadCount)
+      let isWhole = header.wireCount != 0
+      let topicEnd = Int(header.topicOffset) + Int(header.topicCount)
+      let headEnd = isWhole ? Int(header.wireCount) : topicEnd + Int(header.propertiesCount)
+      let total = headEnd + Int(header.payloadCount)
       // The buffer is not changed while it is read, and the view ends with the call.
       let bytes = unsafe UnsafeRawBufferPointer(start: buffer + offset, count: total)
         .bindMemory(to: UInt8.self).span
       body(
         envelope,
         MessageView(
-          facts: header.facts, topic: bytes.extracting(0..<topicEnd),
-          properties: bytes.extracting(topicEnd..<propertiesEnd),
-          payload: bytes.extracting(droppingFirst: propertiesEnd)))
+          facts: header.facts, topic: bytes.extracting(Int(header.topicOffset)..<topicEnd),
+          properties: bytes.extracting(headEnd - Int(header.propertiesCount)..<headEnd),
+          payload: bytes.extracting(droppingFirst: headEnd),
+          wire: bytes.extracting(first: isWhole ? headEnd : 0),
+          hasProperties: header.flags.contains(.wireHasProperties)))
       offset += (total + 7) & ~7
     }
   }

@@ -82,22 +82,12 @@ final class TemplateCache {
     }
     // Not a repetition [MQTT-3.3.1-3].
     unsafe bytes[used] = 0x30 | qos.rawValue << 1 | (retain ? 1 : 0)
-    let total = count + message.payload.count
     let made = Template(
       offset: used, count: count,
-      // Behind the fixed header and the topic with its length.
-      packetIDOffset: qos == .atMostOnce
-        ? 0 : 1 + variableByteCount(remaining(of: total)) + 2 + message.topic.count,
-      totalCount: total)
+      packetIDOffset: qos == .atMostOnce ? 0 : message.wireTopicOffset + message.topic.count,
+      totalCount: count + message.payload.count)
     used += count
     return made
-  }
-
-  /// The remaining length of a packet of so many bytes whose length is in as few as can be.
-  private func remaining(of total: Int) -> Int {
-    var length = 1
-    while variableByteCount(total - 1 - length) > length { length += 1 }
-    return total - 1 - length
   }
 
   private func make(

@@ -27,6 +27,7 @@ struct Hold: OptionSet {
 
 /// The broker's part that one loop runs: its connections, their sessions, and what those subscribe
 /// to. Everything here is for the loop's thread alone.
+@safe
 final class Worker: LoopHandler {
   let broker: Broker
   let options: ServerOptions
@@ -39,6 +40,9 @@ final class Worker: LoopHandler {
   var sessionTimers: TimerWheel<SessionExtras>
   var counters = Counters()
   let templates = TemplateCache()
+  /// The broker's, which lives longer than any worker. Counted references of all loops to one object
+  /// would have them write to one cache line with each publish.
+  private let interest: Unmanaged<InterestIndex>?
   let journal: Journal
 
   /// Scratch of one publish.
@@ -82,6 +86,7 @@ final class Worker: LoopHandler {
     sessions = SessionTable(capacity: Limits.sessionsPerLoop, limits: broker.options.session)
     subscriptions = SubscriptionTable(
       seed: broker.seed, interest: broker.interest, loop: number)
+    unsafe interest = broker.interest.map { unsafe Unmanaged.passUnretained($0) }
     sessionTimers = TimerWheel(now: loop.now)
     outboxes = Array(repeating: nil, count: broker.options.loops)
     journal = Journal(broker.logger)
@@ -96,6 +101,15 @@ final class Worker: LoopHandler {
   static func ticks(milliseconds: Int) -> UInt32 {
     let length = Int(TimerWheel<Connection>.tickMilliseconds)
     return UInt32(clamping: (milliseconds + length - 1) / length)
+  }
+
+  /// The other loops that may have subscribers of a topic, as a set of bits.
+  func interestedLoops(_ topic: Span<UInt8>, _ hash: UInt32) -> UInt64 {
+    guard let interest = unsafe interest else { return 0 }
+    let loops = unsafe interest._withUnsafeGuaranteedRef {
+      $0.loops(forTopic: topic, topicHash: hash)
+    }
+    return loops & ~(1 << UInt64(number))
   }
 
   // MARK: Events of the loop

@@ -85,6 +85,15 @@ public struct MessageView: ~Escapable {
     wireHasProperties = hasProperties
   }
 
+  /// Where the topic starts in `wire`: behind the fixed header and its own length; 0 without `wire`.
+  public var wireTopicOffset: Int {
+    let total = wire.count + payload.count
+    if wire.count == 0 { return 0 }
+    var length = 1
+    while variableByteCount(total - 1 - length) > length { length += 1 }
+    return 1 + length + 2
+  }
+
   /// Bytes of topic, properties and payload.
   public var byteCount: Int { topic.count + properties.count + payload.count }
 }
