@@ -73,12 +73,12 @@ class Context:
         return {name: made for name, made in every.items() if machine.program(name)}
 
     @contextlib.contextmanager
-    def broker(self, name: str):
+    def broker(self, name: str, **options):
         """A broker by its name in tables: `bifrost-1` has one loop."""
         if name.startswith("bifrost-"):
             started = self.bifrost(int(name.removeprefix("bifrost-")))
         else:
-            started = self.peers()[name]()
+            started = self.peers()[name](**options)
         with started as broker:
             yield broker
 

@@ -61,9 +61,10 @@ def render(
     present = {name: sections[name] for name in SECTIONS if name in sections}
     page.heading("Benchmarks", 1)
     page.text(
-        "This page is written by `make bench`, which measures everything on it in one go; all "
-        "numbers are from that run, and `docs/benchmarks/results.json` has them for programs. "
-        "[BENCH.md](BENCH.md) describes the load generator."
+        "This page is written by `make bench`, which measures everything on it; "
+        "`docs/benchmarks/results.json` has the numbers for programs. A section may be measured "
+        "again by itself: what one of them compares is of one run. [BENCH.md](BENCH.md) describes "
+        "the load generator."
     )
     if any(each.quick for each in present.values()):
         quick = [module.TITLE for name, module in SECTIONS.items()
@@ -150,8 +151,9 @@ def _method(page: Page, present: dict[str, Section]) -> None:
         "**Worse or better** than the committed results is what lies outside of all their rounds "
         "by more than the noise of both runs: half of the spread of each one's rounds, and at "
         "least 3 % (10 % where there is one round only). Runs on other machines are not compared.",
-        "mosquitto is Debian's, with one listener, no persistence, `set_tcp_nodelay`, and without "
-        "its limits of messages in flight and queued. nats-server is Debian's, with MQTT on "
+        "mosquitto is Debian's, with one listener, no persistence, and without its limits of "
+        "messages in flight and queued. Nagle's algorithm is on, as it has it by default and as "
+        "it takes less CPU time, but for latency, where it is off. nats-server is Debian's, with MQTT on "
         "JetStream, which keeps QoS 1 messages in a file. Version 2.9 has no QoS 2.",
     ])  # fmt: skip
     newest = max(present.values(), key=lambda each: each.when, default=None)

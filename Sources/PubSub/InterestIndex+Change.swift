@@ -6,6 +6,8 @@ import Synchronization
 struct InterestBook {
   /// Entries in lines, those without room included.
   var entryCount = 0
+  /// The most lines that were in use since memory last went back.
+  var touchedLines = InterestIndex.minimumLines
   /// The entries that their line, the key, has no room for.
   var spilled: [Int: [UInt32]] = [:]
   /// How many entries need the shape at each place.
@@ -135,6 +137,7 @@ extension InterestIndex {
     }
     for entry in book.spilled[old] ?? [] where moves(entry) { put(entry, in: new, &book) }
     publish(lineCount: new + 1)
+    book.touchedLines = max(book.touchedLines, new + 1)
     for place in places(of: old) {
       let entry = self.entry(at: place)
       if entry != 0 && moves(entry) { setEntry(0, at: place) }
@@ -158,7 +161,10 @@ extension InterestIndex {
     book.spilled[last] = nil
     let first = last * InterestIndex.wordsPerLine
     for word in first..<first + InterestIndex.wordsPerLine { lines.store(word, 0) }
-    if InterestIndex.lineMask(last) == last - 1 { lines.giveBack(from: first) }
+    if InterestIndex.lineMask(last) == last - 1 {
+      lines.giveBack(from: first)
+      book.touchedLines = last
+    }
   }
 
   /// Tells readers the number of lines. What is stored afterwards is seen by no reader that does

@@ -69,10 +69,9 @@ public final class InterestIndex: Sendable {
   /// Number of filters, counted once for each loop.
   public var count: Int { book.withLock { $0.entryCount + $0.alwaysCounts.reduce(0, +) } }
 
-  /// Bytes of memory that the lines may hold.
+  /// Bytes of memory that the lines may hold. As the index shrinks they go back by halves.
   public var residentBytes: Int {
-    let lineCount = Int(truncatingIfNeeded: state.load(ordering: .relaxed) & 0xFFFF_FFFF)
-    return lineCount * InterestIndex.wordsPerLine * MemoryLayout<UInt64>.stride
+    book.withLock { $0.touchedLines } * InterestIndex.wordsPerLine * MemoryLayout<UInt64>.stride
   }
 
   /// The loops, as a set of bits, that have a filter which may match `topic`.

@@ -30,8 +30,8 @@ public struct HashChains: ~Copyable {
     var mask: Int
     /// Records in chains.
     var count: Int
-    /// Whether there ever was a record: before, the heads hold no memory.
-    var isTouched: Bool
+    /// The most buckets that were in use since memory last went back; 0 before the first record.
+    var touchedBuckets: Int
   }
 
   private(set) var bucketCount: Int {
@@ -59,17 +59,17 @@ public struct HashChains: ~Copyable {
     unsafe state.initialize(
       to: State(
         bucketCount: HashChains.minimumBuckets, mask: HashChains.minimumBuckets - 1, count: 0,
-        isTouched: false))
+        touchedBuckets: 0))
   }
 
   deinit {
     unsafe state.deallocate()
   }
 
-  /// Bytes of memory that the heads may hold: whole pages.
+  /// Bytes of memory that the heads may hold: whole pages. As the table shrinks they go back by
+  /// halves.
   public var residentBytes: Int {
-    unsafe state.pointee.isTouched
-      ? (bucketCount * MemoryLayout<UInt32>.stride + 4095) & ~4095 : 0
+    unsafe (state.pointee.touchedBuckets * MemoryLayout<UInt32>.stride + 4095) & ~4095
   }
 
   /// The first record of the chain in which a record with `hash` would be.
@@ -89,11 +89,13 @@ public struct HashChains: ~Copyable {
     let bucket = bucket(of: records[slot].hash)
     records[slot].nextInBucket = unsafe heads[bucket]
     unsafe heads[bucket] = slot
-    unsafe state.pointee.isTouched = true
     count += 1
     // Four buckets for three records: one for each would let the table fall behind.
     for _ in 0..<2 where count * 4 > bucketCount * 3 && bucketCount < maximumBuckets {
       split(records)
+    }
+    if unsafe state.pointee.touchedBuckets < bucketCount {
+      unsafe state.pointee.touchedBuckets = bucketCount
     }
   }
 
@@ -155,6 +157,7 @@ public struct HashChains: ~Copyable {
     if bucketCount == (mask + 1) / 2 {
       mask >>= 1
       memory.giveBack(from: bucketCount * MemoryLayout<UInt32>.stride)
+      unsafe state.pointee.touchedBuckets = bucketCount
     }
   }
 }
