@@ -124,7 +124,7 @@ def render(section: Section, page: tables.Page) -> None:
         ["flow", "runs", "crossed", "inside, µs", "across, µs", "across / inside", "target"], rows
     )
     page.text(
-        "Beside that, 100 pairs, of whose messages a third to a half cross. Two loops and the "
+        "Beside that, 100 pairs. Two loops and the "
         "generator are three threads on this machine's cores, and what they take from each other "
         "is in the second column, crossing or not."
     )
