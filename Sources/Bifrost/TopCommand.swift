@@ -23,10 +23,14 @@ struct TopCommand: ParsableCommand {
   func run() throws {
     let properties = try client.namedProperties([.connect, .disconnect])
     let runner = try client.client(try client.connectPacket(properties), reconnects: !once && !json)
-    // A broker that does not answer ends nothing by itself.
-    if once || json { runner.setTimeLimit(seconds: 10) }
+    // A broker that does not answer, or publishes nothing, ends nothing by itself.
+    if once || json { runner.setTimeLimit(seconds: 5) }
     let viewer = Viewer(self)
     let outcome = runner.run(viewer)
+    if outcome == .timedOut && viewer.hasSeenNothing {
+      client.complain(Viewer.nothing)
+      throw ExitCode(EX_UNAVAILABLE)
+    }
     if let error = viewer.error {
       client.complain(error)
       throw ExitCode(EX_UNAVAILABLE)
@@ -41,6 +45,9 @@ private final class Viewer: ClientDelegate {
   /// Why there is nothing to show.
   var error: String?
   private var snapshot = SystemSnapshot()
+  static let nothing = "the broker publishes no $SYS topics; this one does unless sys.interval is 0"
+  /// Whether the broker has published nothing of itself.
+  var hasSeenNothing: Bool { snapshot.values.isEmpty }
   /// Whether the retained values are all here.
   private var isComplete = false
   private let isTerminal = isatty(STDOUT_FILENO) == 1
@@ -70,12 +77,12 @@ private final class Viewer: ClientDelegate {
       isComplete = true
       if snapshot.hasLedger {
         show(client)
-      } else {
-        error =
-          snapshot.values.isEmpty
-          ? "the broker publishes no $SYS topics; this one does unless sys.interval is 0"
-          : "the broker publishes no ledger of its memory: it is not this program's"
+      } else if !snapshot.values.isEmpty {
+        error = "the broker publishes no ledger of its memory: it is not this program's"
         client.finish()
+      } else if !command.once && !command.json {
+        // One that was started a moment ago will.
+        command.client.complain("\(Viewer.nothing); waiting")
       }
     default: break
     }

@@ -146,7 +146,8 @@ public final class Loop<Handler: LoopHandler> {
 
   /// Takes events until `stop`.
   public func run(_ handler: Handler) {
-    var wanted: UInt32? = nil
+    // The first turn comes at once: the handler may have wishes before anything happens.
+    var wanted: UInt32? = now
     while isRunning {
       let count = unsafe clinux_epoll_wait(
         epoll, ready, Int32(Limits.eventsPerTurn), timeout(handlerWants: wanted))
