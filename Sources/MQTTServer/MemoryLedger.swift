@@ -39,15 +39,21 @@ struct MemoryLedger: BitwiseCopyable, Sendable {
   /// had when its loops had started without being counted above, such as stacks.
   var program = 0
 
+  /// Name in `$SYS/broker/memory/` and place of each kind.
+  private static var places: [(name: String, path: WritableKeyPath<MemoryLedger, Int>)] {
+    [
+      ("connections", \.connections), ("sessions", \.sessions), ("client-ids", \.clientIDs),
+      ("directory", \.directory), ("filters", \.filters), ("subscriptions", \.subscriptions),
+      ("interest", \.interest), ("read-remainders", \.readRemainders),
+      ("write-queues", \.writeQueues), ("in-flight", \.inFlight), ("retained", \.retained),
+      ("between-loops", \.betweenLoops), ("buffers", \.buffers), ("heap", \.heap),
+      ("free", \.free), ("program", \.program),
+    ]
+  }
+
   /// Name in `$SYS/broker/memory/` and figure of each kind.
   var kinds: [(name: String, bytes: Int)] {
-    [
-      ("connections", connections), ("sessions", sessions), ("client-ids", clientIDs),
-      ("directory", directory), ("filters", filters), ("subscriptions", subscriptions),
-      ("interest", interest), ("read-remainders", readRemainders), ("write-queues", writeQueues),
-      ("in-flight", inFlight), ("retained", retained), ("between-loops", betweenLoops),
-      ("buffers", buffers), ("heap", heap), ("free", free), ("program", program),
-    ]
+    MemoryLedger.places.map { ($0.name, self[keyPath: $0.path]) }
   }
 
   /// The sum of all kinds.
@@ -61,22 +67,7 @@ struct MemoryLedger: BitwiseCopyable, Sendable {
 
   /// Adds the figures of another loop.
   mutating func add(_ other: MemoryLedger) {
-    connections += other.connections
-    sessions += other.sessions
-    clientIDs += other.clientIDs
-    directory += other.directory
-    filters += other.filters
-    subscriptions += other.subscriptions
-    interest += other.interest
-    readRemainders += other.readRemainders
-    writeQueues += other.writeQueues
-    inFlight += other.inFlight
-    retained += other.retained
-    betweenLoops += other.betweenLoops
-    buffers += other.buffers
-    heap += other.heap
-    free += other.free
-    program += other.program
+    for (_, path) in MemoryLedger.places { self[keyPath: path] += other[keyPath: path] }
   }
 }
 

@@ -5,6 +5,7 @@ import Net
 import Packet
 import Synchronization
 import Testing
+import Util
 
 @testable import MQTTServer
 
@@ -92,11 +93,4 @@ final class TestBroker: Sendable {
 }
 
 /// Bytes of memory of this process.
-func residentBytes() -> Int {
-  let file = unsafe open("/proc/self/statm", O_RDONLY)
-  defer { close(file) }
-  var text = [UInt8](repeating: 0, count: 128)
-  let count = unsafe text.withUnsafeMutableBytes { unsafe read(file, $0.baseAddress, 128) }
-  let fields = String(decoding: text[..<max(0, count)], as: UTF8.self).split(separator: " ")
-  return fields.count > 1 ? (Int(fields[1]) ?? 0) * 4096 : 0
-}
+func residentBytes() -> Int { Int(ProcessFacts.own.residentBytes ?? 0) }
