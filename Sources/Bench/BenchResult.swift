@@ -89,6 +89,14 @@ public struct BenchResult: Sendable {
     deliveries = after.delivered - before.delivered
   }
 
+  /// Notes what the broker's memory grew by for each of so many clients; nothing where it is not
+  /// known.
+  mutating func takeMemory(before: UInt64?, after: UInt64?, clients: UInt64) {
+    guard let before, let after, clients > 0 else { return }
+    brokerResidentBytes = after
+    brokerBytesPerClient = (Double(after) - Double(before)) / Double(clients)
+  }
+
   mutating func take(_ findings: LoopFindings) {
     latency = findings.latency.summary
     reordered = findings.reordered

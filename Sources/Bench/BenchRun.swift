@@ -41,14 +41,6 @@ private struct FlowRun {
     return result
   }
 
-  private func noteMemory(_ result: inout BenchResult, _ connected: UInt64) {
-    guard let before = residentBefore, let after = broker?.residentBytes, connected > 0 else {
-      return
-    }
-    result.brokerResidentBytes = after
-    result.brokerBytesPerClient = (Double(after) - Double(before)) / Double(connected)
-  }
-
   func idle() -> BenchResult {
     var result = result()
     result.clients = UInt64(options.subscribers)
@@ -62,7 +54,8 @@ private struct FlowRun {
     result.connectSeconds = Double(MonotonicClock.nanoseconds - begun) / 1e9
     result.connected = sum.ready
     result.failed = UInt64(loops.clientCount) - min(sum.ready, UInt64(loops.clientCount))
-    noteMemory(&result, sum.ready)
+    result.takeMemory(
+      before: residentBefore, after: broker?.residentBytes, clients: sum.ready)
     if result.failed == 0 {
       switch options.extent {
       case .seconds(let seconds): measure(seconds: seconds, &result)

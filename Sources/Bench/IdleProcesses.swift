@@ -195,10 +195,8 @@ public func runIdleProcesses(
   progress.say("\(result.connected) clients are ready; holding them for \(options.holdSeconds) s")
   let end = MonotonicClock.nanoseconds + UInt64(options.holdSeconds * 1e9)
   while MonotonicClock.nanoseconds < end { usleep(10_000) }
-  if let before = residentBefore, let after = broker?.residentBytes, result.connected > 0 {
-    result.brokerResidentBytes = after
-    result.brokerBytesPerClient = (Double(after) - Double(before)) / Double(result.connected)
-  }
+  result.takeMemory(
+    before: residentBefore, after: broker?.residentBytes, clients: result.connected)
   for child in children { child.release() }
   listen(to: children) { $0.lost != nil }
   result.disconnected = children.reduce(0) { $0 + ($1.lost ?? 0) }

@@ -30,10 +30,7 @@ struct IdleRun {
     }
     progress.say("\(clients(sum)) clients are ready; holding them for \(options.holdSeconds) s")
     hold(&result)
-    if let before = memoryBefore, let after = broker?.residentBytes, sum.ready > 0 {
-      result.brokerResidentBytes = after
-      result.brokerBytesPerClient = (Double(after) - Double(before)) / Double(sum.ready)
-    }
+    result.takeMemory(before: memoryBefore, after: broker?.residentBytes, clients: sum.ready)
     if options.reaches { reach(&result) }
     if options.broadcasts { broadcast(&result) }
     let end = loops.sum
