@@ -4,6 +4,9 @@
 SWIFT_FLAGS ?=
 # Settings of the broker that `make run` starts, such as RUN_FLAGS='--log-level debug'.
 RUN_FLAGS ?=
+# Kills of `make soak`, and further flags of Tests/Durability/kill.py, such as SOAK_FLAGS='--seed 7'.
+SOAK_ROUNDS ?= 1000
+SOAK_FLAGS ?=
 # Flags of pytest, such as PYTEST_FLAGS='-k will'.
 PYTEST_FLAGS ?=
 # Flags of scripts/bench, such as BENCH_FLAGS='--only speed,latency --rounds 5'.
@@ -15,14 +18,14 @@ SWIFT_FORMAT_PATHS := Package.swift Sources Tests
 # One step after the other: two builds at a time would wait for each other's lock.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-swift test-python lint format docs bench clean install-build \
+.PHONY: help run build test test-swift test-python lint format docs bench soak clean install-build \
   install-test install-bench
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Install what is missing, build, and serve MQTT on 127.0.0.1:1883.
-	exec $(BIFROST) serve $(RUN_FLAGS)
+	exec $(BIFROST) serve --data-dir $(CURDIR)/data $(RUN_FLAGS)
 
 build: install-build ## Build .build/release/bifrost.
 	swift build --configuration release --product bifrost $(SWIFT_FLAGS)
@@ -35,6 +38,11 @@ test-swift: install-build ## Run the tests in Swift (debug, where overflow and e
 test-python: install-test build ## Run the tests of the binary with clients in Python.
 	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Interop
 	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Conformance
+	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Durability
+
+soak: install-test build ## Kill the broker SOAK_ROUNDS times under load; say what was lost.
+	.venv/bin/python Tests/Durability/kill.py --binary $(BIFROST) --rounds $(SOAK_ROUNDS) \
+	  --without groups $(SOAK_FLAGS)
 
 lint: install-test ## Check format, imports, docs and the page of conformance.
 	swift-format lint --strict --parallel --recursive $(SWIFT_FORMAT_PATHS)

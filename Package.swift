@@ -45,6 +45,9 @@ let package = Package(
     module("Net", ["Util", "CLinux"]),
     module("PubSub", ["Packet", "Util"]),
     module("Store", ["Packet", "Util"]),
+    .systemLibrary(
+      name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+    module("StoreSQLite", ["Store", "PubSub", "Packet", "Util", "CSQLite"]),
     module("Session", ["PubSub", "Packet", "Store", "Util"]),
     module(
       "MQTTServer",
@@ -70,7 +73,8 @@ let package = Package(
     .executableTarget(
       name: "Bifrost",
       dependencies: [
-        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "Conf", "Client", "Bench",
+        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "StoreSQLite", "Conf", "Client",
+        "Bench",
         "Doctor", "Util", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -81,6 +85,7 @@ let package = Package(
     tests("NetTests", ["Net", "Util", "CLinux"]),
     tests("PubSubTests", ["PubSub", "Packet", "Util"]),
     tests("StoreTests", ["Store", "Util"]),
+    tests("StoreSQLiteTests", ["StoreSQLite", "Store", "PubSub", "Packet", "Util", "CSQLite"]),
     tests("SessionTests", ["Session", "PubSub", "Packet", "Store", "Util"]),
     tests(
       "MQTTServerTests",

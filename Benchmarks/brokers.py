@@ -134,6 +134,9 @@ def bifrost(binary: str, loops: int = 1, *flags: str, environment=None, sys_inte
         found = re.search(r"listening on 127\.0\.0\.1:(\d+)", log.read_text(errors="replace"))
         return int(found.group(1)) if found else None
 
+    # Nothing that is measured is for a session that outlives its connection, unless a flag says so.
+    if not any(flag.startswith("--store-kind") for flag in flags):
+        words += ["--store-kind", "memory"]
     with _running_broker(
         f"bifrost, {loops} loop{'s' if loops > 1 else ''}",
         [binary, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", *words],

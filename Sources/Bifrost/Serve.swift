@@ -2,6 +2,8 @@ import Conf
 import Glibc
 import Logging
 import MQTTServer
+import Store
+import StoreSQLite
 
 /// Runs the broker until a signal asks it to stop, and says how the process is to end.
 func serve(_ configuration: LoadedConfiguration) -> ExitStatus {
@@ -10,9 +12,16 @@ func serve(_ configuration: LoadedConfiguration) -> ExitStatus {
   let timeout = values.shutdownTimeoutMilliseconds
   let openFiles = OpenFiles.raiseLimit()
   Heap.keepLargeBlocksApart()
+  let store: (any Store)?
+  do throws(StoreOpenError) {
+    store = try openStore(values)
+  } catch {
+    StandardError.write("bifrost: \(error.message)\n")
+    return ExitStatus(error.kind)
+  }
   let broker: MQTTBroker
   do throws(ServerError) {
-    broker = try MQTTBroker(options: ServerOptions(values), logger: logger)
+    broker = try MQTTBroker(options: ServerOptions(values), store: store, logger: logger)
     try broker.start()
   } catch {
     StandardError.write("bifrost: \(error.message)\n")
@@ -30,6 +39,30 @@ func serve(_ configuration: LoadedConfiguration) -> ExitStatus {
   return .success
 }
 
+/// The store that the configuration names; nil where nothing outlives the process.
+private func openStore(
+  _ values: BrokerConfiguration
+) throws(StoreOpenError) -> (any Store)? {
+  switch values.store {
+  case .memory: nil
+  case .sqlite:
+    try SQLiteStore(
+      directory: values.dataDirectory, sync: values.storeSync == .full ? .full : .normal,
+      limits: StoreLimits(values))
+  }
+}
+
+extension StoreLimits {
+  fileprivate init(_ values: BrokerConfiguration) {
+    self.init()
+    maximumMessages = values.maximumStoredMessages
+    maximumBytes = values.maximumStoredBytes
+    maximumAge = UInt32(clamping: values.maximumStoredAgeMilliseconds / 1000)
+    maximumRetainedMessages = values.maximumRetainedMessages
+    maximumRetainedBytes = values.maximumRetainedBytes
+  }
+}
+
 extension ListenEndpoint {
   /// The endpoint as the configuration writes it: an IPv6 address in brackets.
   fileprivate var text: String {
@@ -45,6 +78,18 @@ extension ExitStatus {
       case .addressInUse, .addressNotAvailable: .unavailable
       case .permission: .permission
       case .openFiles, .system: .system
+      }
+  }
+
+  /// The status for a store that could not be opened.
+  init(_ kind: StoreOpenError.Kind) {
+    self =
+      switch kind {
+      case .locked: .unavailable
+      case .permission: .permission
+      case .version, .corrupt: .data
+      case .missing: .noInput
+      case .system: .system
       }
   }
 }

@@ -34,6 +34,7 @@ extension ServerOptions {
     retainAvailable = values.retainAvailable
     wildcardSubscriptionAvailable = values.wildcardSubscriptions
     sharedSubscriptionAvailable = values.sharedSubscriptions
+    parkAfterMilliseconds = values.parkAfterMilliseconds
     session.maximumInflight = values.maximumInflight
     session.receiveMaximum = values.receiveMaximum
     session.maximumQueuedMessages = values.maximumQueuedMessages

@@ -53,7 +53,17 @@ public struct BrokerConfiguration: Sendable, Equatable {
   /// `net.private-descriptors`: whether each loop has a table of open files of its own.
   public var privateDescriptors = PrivateDescriptorsMode.auto
   /// `store.kind`: where sessions and messages are kept.
-  public var store = StoreKind.memory
+  public var store = StoreKind.sqlite
+  /// `store.sync`: what power loss may cost.
+  public var storeSync = StoreSyncMode.full
+  /// `store.max-messages`: messages in the log, for all sessions that are owed them; 0 for any number.
+  public var maximumStoredMessages = 0
+  /// `store.max-bytes`: bytes of messages in the log; 0 for any number.
+  public var maximumStoredBytes = 8 << 30
+  /// `store.max-age`: how long a message waits in the log, in whole seconds; 0 for ever.
+  public var maximumStoredAgeMilliseconds = 0
+  /// `session.park-after`: how long a session stays in memory once its client has gone.
+  public var parkAfterMilliseconds = 60_000
   /// `data-dir`: the directory of durable stores; the memory store does not touch it.
   public var dataDirectory = "/var/lib/bifrost"
   /// `log.level`: the least severe level that is logged.
@@ -83,8 +93,18 @@ public enum PrivateDescriptorsMode: String, Sendable, CaseIterable {
 
 /// `store.kind`: where the broker keeps what must outlive a connection.
 public enum StoreKind: String, Sendable, CaseIterable {
+  /// In one SQLite file in `data-dir`.
+  case sqlite
   /// In the process; lost when it ends.
   case memory
+}
+
+/// `store.sync`: what power loss may cost.
+public enum StoreSyncMode: String, Sendable, CaseIterable {
+  /// Nothing that was acknowledged.
+  case full
+  /// What was acknowledged last.
+  case normal
 }
 
 /// `log.level`, from the most talkative to the quietest.

@@ -42,6 +42,7 @@ extension ConfigurationKey {
 
   private static let sections: [(Substring, String)] = [
     ("mqtt", "MQTT"), ("auth", "Authentication"), ("net", "Network"), ("store", "Store"),
+    ("session", "Sessions"),
     ("", "Files"), ("log", "Log"), ("shutdown", "Shutdown"), ("sys", "$SYS topics"),
   ]
 

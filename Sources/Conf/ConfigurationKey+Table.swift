@@ -113,8 +113,24 @@ extension ConfigurationKey {
       "net.private-descriptors", .choice(\.privateDescriptors), default: "auto",
       "Give each loop a table of open files of its own, so that their limit counts for each loop"),
     ConfigurationKey(
-      "store.kind", .choice(\.store), default: "memory",
+      "store.kind", .choice(\.store), default: "sqlite",
       "Where sessions and messages are kept; memory is lost when the broker ends"),
+    ConfigurationKey(
+      "store.sync", .choice(\.storeSync), default: "full",
+      "What power loss may cost: full nothing that was acknowledged, normal the last moments"),
+    ConfigurationKey(
+      "store.max-messages", .integer(\.maximumStoredMessages, 0...1_000_000_000_000), default: "0",
+      "Messages that are kept for stored sessions in all, the oldest go first; 0 for any number"),
+    ConfigurationKey(
+      "store.max-bytes", .size(\.maximumStoredBytes, 0...(1 << 50)), default: "8GiB",
+      "Bytes of messages that are kept for stored sessions in all, the oldest go first; 0 for any"),
+    ConfigurationKey(
+      "store.max-age",
+      .duration(\.maximumStoredAgeMilliseconds, 0...4_294_967_294_000, step: 1000), default: "0s",
+      "Time that a message waits for stored sessions, in whole seconds; 0s for ever"),
+    ConfigurationKey(
+      "session.park-after", .duration(\.parkAfterMilliseconds, 0...86_400_000, step: 1),
+      default: "1m", "Time after which a stored session without a connection leaves memory"),
     ConfigurationKey(
       "data-dir", .directory(\.dataDirectory), default: "/var/lib/bifrost",
       "Directory of stores that outlive the broker; the memory store does not use it"),

@@ -4,6 +4,8 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
   case success = 0
   /// The command line is wrong.
   case usage = 64
+  /// The store is damaged, or of a version that this program does not know.
+  case data = 65
   /// The configuration file does not exist or cannot be read.
   case noInput = 66
   /// An address to listen on is in use, or is not one of this machine's.
@@ -22,8 +24,10 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
     switch self {
     case .success: "Stopped as it was asked to, or the configuration is right"
     case .usage: "The command line is wrong: an unknown flag, or a wrong value of one"
+    case .data: "The store is damaged, or of a version that this program does not know"
     case .noInput: "The configuration file does not exist or cannot be read"
-    case .unavailable: "An address to listen on is in use, or is not one of this machine's"
+    case .unavailable:
+      "An address to listen on is in use or not one of this machine's, or the store is in use"
     case .software: "The broker did not stop within `shutdown.timeout`"
     case .system: "The system refused: the limit on open files is too low, or memory is short"
     case .permission: "The process may not listen on that port"

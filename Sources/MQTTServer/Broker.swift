@@ -16,7 +16,13 @@ final class Broker: Sendable {
   /// Which loops have subscribers of what; nil where there is one loop.
   let interest: InterestIndex?
   let retained: RetainedMessages
-  let store: any Store
+  let store: any MessageStore
+  /// Where sessions and messages are that outlive the process; nil where none do.
+  let durable: (any Store)?
+  /// The filters of stored sessions that messages are kept for: as `interest`, for the store.
+  let readers: InterestIndex?
+  /// Whether `readers` has all of them: until then each topic may have some.
+  let areReadersKnown = Atomic<Bool>(false)
   let mailboxes: [Mailbox<Letter>]
   let passages: [Passage]
   let boards: [CounterBoard]
@@ -38,13 +44,17 @@ final class Broker: Sendable {
   let connectionCount = Atomic<Int>(0)
   let connectionLimit: Int
 
-  init(options: ServerOptions, connectionLimit: Int, logger: Logger) throws(NetError) {
+  init(
+    options: ServerOptions, store durable: (any Store)?, connectionLimit: Int, logger: Logger
+  ) throws(NetError) {
     self.options = options
     self.logger = logger
     self.connectionLimit = connectionLimit
     seed = HashSeed()
     directory = Directory(capacity: Limits.sessions, seed: HashSeed())
     interest = options.loops > 1 ? InterestIndex(seed: seed) : nil
+    self.durable = durable
+    readers = durable == nil ? nil : InterestIndex(seed: seed)
     store = MemoryStore(
       maximumMessages: options.maximumRetainedMessages,
       maximumBytes: options.maximumRetainedBytes)
@@ -65,7 +75,21 @@ final class Broker: Sendable {
   /// Whether any loop is behind with what other loops publish to it.
   var isPressed: Bool {
     for pressure in pressures where pressure.isHigh { return true }
-    return false
+    return isStorePressed
+  }
+
+  /// Whether the store is behind with what loops hand in, or can't be written.
+  var isStorePressed: Bool {
+    guard let durable else { return false }
+    return durable.isFailing || durable.pendingBytes > Limits.storeHighWater
+  }
+
+  /// Whether a stored session may be owed messages with a topic.
+  /// - Parameter hash: `topicHash(topic, seed: seed)`.
+  func mayHaveReaders(_ topic: Span<UInt8>, _ hash: UInt32) -> Bool {
+    guard let readers else { return false }
+    return !areReadersKnown.load(ordering: .acquiring)
+      || readers.loops(forTopic: topic, topicHash: hash) != 0
   }
 
   /// An empty batch.

@@ -12,6 +12,10 @@ struct Counters: BitwiseCopyable, Sendable {
   var publishBytesReceived: UInt64 = 0
   var publishBytesSent: UInt64 = 0
   var expired: UInt64 = 0
+  /// Messages that stored sessions did not get before they expired or the log was full.
+  var unread: UInt64 = 0
+  /// Sessions that left memory for the store.
+  var parked: UInt64 = 0
   var connects: UInt64 = 0
   var refusals: UInt64 = 0
   var protocolErrors: UInt64 = 0
@@ -39,6 +43,8 @@ struct Counters: BitwiseCopyable, Sendable {
     publishBytesReceived += other.publishBytesReceived
     publishBytesSent += other.publishBytesSent
     expired += other.expired
+    unread += other.unread
+    parked += other.parked
     connects += other.connects
     refusals += other.refusals
     protocolErrors += other.protocolErrors

@@ -41,6 +41,7 @@ extension Worker {
         }
         let options = SubscriptionOptions(rawValue: subscription.options)
         if options.noLocal && isOwn(subscription.session, message.facts) { continue }
+        if isFromLog(subscription.session, message.facts, options) { continue }
         give(
           message, to: subscription.session, qos: min(message.facts.qos, options.qos),
           retain: options.retainAsPublished && message.facts.retain,
@@ -52,7 +53,7 @@ extension Worker {
         let hit = hits[index]
         let qos = QoS(rawValue: hit.qos) ?? .atMostOnce
         let retain = hit.keepsRetain && message.facts.retain
-        collectIdentifiers(hit)
+        collectIdentifiers(hit.identifiers)
         if identifierList.count > 1 {
           giveWithList(message, to: hit.session, qos: qos, retain: retain, kept: &kept)
         } else {
@@ -69,6 +70,16 @@ extension Worker {
   /// Whether a message was published by the client of this session.
   private func isOwn(_ session: UInt32, _ facts: MessageFacts) -> Bool {
     facts.publisher != 0 && facts.publisher == sessions.records[session].entry
+  }
+
+  /// Whether a session gets a message not now but from the log, or is not owed it: a subscription of
+  /// QoS 1 or 2 of a stored session counts from its place in the log on, so one that a message which
+  /// is not logged finds here was made after the message was published.
+  private func isFromLog(
+    _ session: UInt32, _ facts: MessageFacts, _ options: SubscriptionOptions
+  ) -> Bool {
+    guard sessions.records[session].lasting != 0, sessions.isStored(session) else { return false }
+    return facts.isLogged || (facts.qos != .atMostOnce && options.qos != .atMostOnce)
   }
 
   /// Several filters matched: one delivery for each session, at the highest QoS, with all
@@ -88,6 +99,7 @@ extension Worker {
         let options = SubscriptionOptions(rawValue: subscription.options)
         let session = subscription.session
         if options.noLocal && isOwn(session, message.facts) { continue }
+        if isFromLog(session, message.facts, options) { continue }
         let qos = min(message.facts.qos, options.qos).rawValue
         // The session says which hit is its own, and the hit whether that is so.
         var place = Int(sessions.records[session].hit)
@@ -110,9 +122,10 @@ extension Worker {
     }
   }
 
-  private func collectIdentifiers(_ hit: Hit) {
+  /// Puts the identifiers that are linked from one on into `identifierList`.
+  func collectIdentifiers(_ last: Int32) {
     identifierList.removeAll(keepingCapacity: true)
-    var place = Int(hit.identifiers)
+    var place = Int(last)
     while place >= 0 && identifierList.count < Limits.identifiersPerDelivery {
       identifierList.append(hitIdentifiers[place].value)
       place = Int(hitIdentifiers[place].previous)
@@ -248,7 +261,7 @@ extension Worker {
   }
 
   /// One more reference to the copy of the message that sessions share, made for the first.
-  private func hold(_ message: borrowing MessageView, _ kept: inout UInt32) -> Bool {
+  func hold(_ message: borrowing MessageView, _ kept: inout UInt32) -> Bool {
     if kept == 0 {
       guard let made = sessions.messages.keep(message) else { return false }
       kept = made
@@ -265,7 +278,7 @@ extension Worker {
   }
 
   /// Whether a client that may have stopped reading gets a QoS 0 message still.
-  private func takesMore(_ slot: UInt32, _ count: Int) -> Bool {
+  func takesMore(_ slot: UInt32, _ count: Int) -> Bool {
     !loop.isBacklogged(slot) || loop.pendingOutput(slot) + count <= options.maximumOutputBytes
   }
 

@@ -19,8 +19,15 @@ extension Worker {
   ) {
     if ack.type == .pubRel { return released(slot, session, ack.packetID, version) }
     switch sessions.acknowledge(session, ack.packetID, ack.type, isError: ack.reason.isError) {
-    case .completed: pump(session)
-    case .release: acknowledge(slot, .pubRel, ack.packetID, .success, version)
+    case .completed:
+      touch(session)
+      pump(session)
+    case .release:
+      // Once the client has seen the PUBREL it may take the message for a new one: so that the
+      // message was received is stored before.
+      let isStored = sessions.isStored(session)
+      if isStored { touch(session) }
+      answer(slot, .pubRel, ack.packetID, .success, version, waits: isStored)
     case .unknown:
       // A PUBREC for nothing gets its PUBREL all the same, so that the client can forget it; MQTT 5
       // says that there was nothing.
@@ -37,8 +44,12 @@ extension Worker {
   ) {
     let isKnown = sessions.released(session, packetID)
     // PUBCOMP also for one that is unknown: it was released before [MQTT-4.3.3-11].
-    acknowledge(
-      slot, .pubComp, packetID, isKnown ? .success : .packetIdentifierNotFound, version)
+    // Once the client has seen it, it may use the identifier for another message.
+    let isStored = isKnown && sessions.isStored(session)
+    if isStored { touch(session) }
+    answer(
+      slot, .pubComp, packetID, isKnown ? .success : .packetIdentifierNotFound, version,
+      waits: isStored)
   }
 
   /// Takes DISCONNECT.
@@ -48,18 +59,30 @@ extension Worker {
   ) throws(DecodeError) {
     let packet = try Disconnect.decode(packet, header: header, version: version)
     if let interval = packet.sessionExpiryInterval {
-      if interval != 0 && sessions.records[session].expiryInterval == 0 {
+      if interval != 0 && sessions.expiryInterval(session) == 0 {
         // A session that was to end with its connection can't be kept after all [MQTT-3.14.2-2].
         return disconnect(slot, .protocolError, "session expiry was 0 and is set by DISCONNECT")
       }
-      setExpiry(session, min(interval, options.maximumSessionExpiry))
+      _ = sessions.setExpiryInterval(session, min(interval, options.maximumSessionExpiry))
     }
+    let isStored = sessions.isStored(session)
     loop.connections[slot].owner = 0
-    connectionGone(slot)
-    loop.finish(slot)
     // A normal goodbye takes the will away [MQTT-3.14.4-3]; any other reason publishes it.
     if packet.reason == .normalDisconnection { sessions.discardWill(session) }
     sessionLostConnection(session, publishesWill: true)
+    guard isStored, let stored else { return close(slot) }
+    // That the connection is closed is the answer to DISCONNECT: by then it is stored what has become
+    // of the session and the will.
+    loop.connections[slot].phase = Phase.departing
+    loop.cancelTimer(slot)
+    hold(slot, .departure)
+    stored.wait(.left(reply(slot)))
+  }
+
+  /// Closes a connection that no session has any more.
+  func close(_ slot: UInt32) {
+    connectionGone(slot)
+    loop.finish(slot)
   }
 
   /// Takes AUTH, for which there is no method.

@@ -1,13 +1,16 @@
 import Net
 import Packet
 import Session
+import Store
 import Util
 
 extension Worker {
   /// Takes a CONNECT. True when the connection has left for the loop of its session.
+  /// - Parameter hasWaited: whether it waited for the store, so that the connection stays here: what
+  ///   follows its CONNECT is still with the loop.
   func handleConnect(
     _ slot: UInt32, _ packet: Span<UInt8>, _ header: FixedHeader, rest: Span<UInt8>,
-    from offset: Int
+    from offset: Int, hasWaited: Bool = false
   ) -> Bool {
     let connect: Connect
     do throws(DecodeError) {
@@ -28,11 +31,19 @@ extension Worker {
     }
     let id = packet.extracting(connect.clientID)
     if let owner = broker.directory.find(id), Int(owner.loop) != number {
+      if hasWaited {
+        refuseArrival(slot, "its session has moved meanwhile")
+        return false
+      }
       depart(slot, to: Int(owner.loop), rest.extracting(droppingFirst: offset))
       return true
     }
     let elsewhere = establish(slot, connect, packet, id, assigned: nil)
     if let elsewhere {
+      if hasWaited {
+        refuseArrival(slot, "its session has moved meanwhile")
+        return false
+      }
       depart(slot, to: elsewhere, rest.extracting(droppingFirst: offset))
       return true
     }
@@ -90,11 +101,16 @@ extension Worker {
     if let owner = broker.directory.find(id) {
       guard Int(owner.loop) == number else { return Int(owner.loop) }
       session = owner.slot
+      if isArriving(session) {
+        keepWaiting(slot, session, packet.array, nil)
+        return nil
+      }
       takeOver(session, endsSession: connect.cleanStart)
       // A session that was to end with its connection has ended now.
       if !sessions.isCurrent(session, owner.generation) { session = 0 }
     }
-    let isPresent = session != 0
+    // One that is to end with its connection and has none is new: the store had nothing for it.
+    let isPresent = session != 0 && sessions.expiryInterval(session) != 0
     if session == 0 {
       guard let made = sessions.create(entry: 0, version: connect.version) else {
         refuseConnect(slot, connect.version, .serverBusy, "no room for a session")
@@ -113,35 +129,45 @@ extension Worker {
         return nil
       }
       session = made
+      if let stored, stored.store.mayHaveSession(of: id) {
+        guard !stored.store.isFailing, load(session, id.array) else {
+          endSession(session)
+          refuseArrival(slot, "the store can't be used at present")
+          return nil
+        }
+        keepWaiting(slot, session, packet.array, nil)
+        return nil
+      }
     }
     guard keepWill(session, connect, packet), keepLimits(session, connect) else {
       refuseConnect(slot, connect.version, .serverBusy, "out of memory")
       endSession(session)
       return nil
     }
-    begin(slot, session, connect, isPresent: isPresent, assigned: assigned)
+    begin(slot, session, connect, packet, id, isPresent: isPresent, assigned: assigned)
     return nil
   }
 
-  /// Notes what the client asked for, and answers.
+  /// Notes what the client asked for, and answers once it is stored where it has to be.
   private func begin(
-    _ slot: UInt32, _ session: UInt32, _ connect: Connect, isPresent: Bool, assigned: [UInt8]?
+    _ slot: UInt32, _ session: UInt32, _ connect: Connect, _ packet: Span<UInt8>,
+    _ id: Span<UInt8>, isPresent: Bool, assigned: [UInt8]?
   ) {
-    counters.connects += 1
-    counters.connected += 1
     let isV5 = connect.version.hasProperties
     let extra = sessions.records[session].extras
     if extra != 0 {
       // What was due while the client was away would end a session that now lasts for ever.
       sessionTimers.cancel(extra, in: sessions.extras)
       sessions.extras[extra].expiryDue = 0
+      sessions.extras[extra].parkDue = 0
     }
-    if !hops.isEmpty { hops.removeValue(forKey: slot) }
     sessions.records[session].version = connect.version
-    sessions.records[session].connection = slot
     let asked = isV5 ? connect.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : .max
     let expiry = min(asked, options.maximumSessionExpiry)
-    setExpiry(session, expiry)
+    guard sessions.setExpiryInterval(session, expiry) else {
+      refuseConnect(slot, connect.version, .serverBusy, "out of memory")
+      return endSession(session)
+    }
     sessions.records[session].flags.remove(.wantsProblemInformation)
     if connect.requestProblemInformation {
       sessions.records[session].flags.insert(.wantsProblemInformation)
@@ -153,13 +179,6 @@ extension Worker {
     // Only MQTT 5 can tell a client to use another keep alive than its own [MQTT-3.1.2-21].
     if isV5 && longest != 0 && (keepAlive == 0 || keepAlive > longest) { keepAlive = longest }
     sessions.records[session].keepAlive = keepAlive
-    loop.connections[slot].owner = session
-    loop.connections[slot].phase = Phase.connected
-    if keepAlive == 0 {
-      loop.cancelTimer(slot)
-    } else {
-      loop.setTimer(slot, at: loop.now + keepAliveTicks(session))
-    }
     var answer = ConnAckPacket(reason: .success, sessionPresent: isPresent)
     if isV5 {
       if expiry != asked { answer.sessionExpiryInterval = expiry }
@@ -173,25 +192,61 @@ extension Worker {
       if !options.sharedSubscriptionAvailable { answer.sharedSubscriptionAvailable = false }
       if keepAlive != connect.keepAlive { answer.serverKeepAlive = keepAlive }
     }
-    let size = answer.encodedCount(connect.version)
+    guard isPresent || expiry != 0, store(session, slot, packet, id, answer) else {
+      return attach(slot, session, answer)
+    }
+  }
+
+  /// Hands a session that outlives its connection to the store, if there is one: the client is answered
+  /// when it is durable. False where nothing is to be stored.
+  private func store(
+    _ session: UInt32, _ slot: UInt32, _ packet: Span<UInt8>, _ id: Span<UInt8>,
+    _ answer: ConnAckPacket
+  ) -> Bool {
+    let record = sessions.records[session].lasting
+    guard let stored, record != 0 else { return false }
+    let presence = presence(session, isConnected: true)
+    let willBytes = presence.will?.payload.count ?? 0
+    if sessions.lasting[record].storedID == 0 {
+      let storedID = stored.store.makeSessionID()
+      sessions.lasting[record].storedID = storedID
+      sessions.lasting[record].flags.insert(.isLive)
+      stored.add(
+        .create(storedID, client: id.array, presence, SessionProgress()),
+        bytes: id.count + willBytes)
+    } else {
+      stored.add(.presence(sessions.lasting[record].storedID, presence), bytes: willBytes)
+    }
+    sessions.lasting[record].flags.insert(.isArriving)
+    keepWaiting(slot, session, packet.array, answer)
+    stored.wait(
+      .connected(session: session, generation: sessions.records[session].generation))
+    return true
+  }
+
+  /// Gives a connection its session, and tells its client.
+  func attach(_ slot: UInt32, _ session: UInt32, _ answer: ConnAckPacket) {
+    counters.connects += 1
+    counters.connected += 1
+    if !hops.isEmpty { hops.removeValue(forKey: slot) }
+    sessions.records[session].connection = slot
+    loop.connections[slot].owner = session
+    loop.connections[slot].phase = Phase.connected
+    if sessions.records[session].keepAlive == 0 {
+      loop.cancelTimer(slot)
+    } else {
+      loop.setTimer(slot, at: loop.now + keepAliveTicks(session))
+    }
+    let version = sessions.records[session].version
+    let size = answer.encodedCount(version)
     guard size <= sessions.maximumPacketSize(session) else {
       // It may not be sent [MQTT-3.1.2-24], and the client can't go without it.
       return disconnect(slot, .packetTooLarge, "it takes no packet as large as a CONNACK")
     }
-    send(slot, count: size) { answer.encode(connect.version, into: &$0) }
-    if isPresent {
+    send(slot, count: size) { answer.encode(version, into: &$0) }
+    if answer.sessionPresent {
       setShareMembership(session, isAway: false)
       pump(session)
-    }
-  }
-
-  /// How long the session outlives its connection, in seconds.
-  func setExpiry(_ session: UInt32, _ seconds: UInt32) {
-    sessions.records[session].expiryInterval = seconds
-    if seconds == 0 {
-      sessions.records[session].flags.remove(.isPersistent)
-    } else {
-      sessions.records[session].flags.insert(.isPersistent)
     }
   }
 

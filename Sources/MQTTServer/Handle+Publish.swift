@@ -67,12 +67,15 @@ extension Worker {
       switch sessions.arrived(session, publish.packetID, limit: limit) {
       case .new: break
       case .duplicate:
-        acknowledge(slot, .pubRec, publish.packetID, .success, version)
+        answer(
+          slot, .pubRec, publish.packetID, .success, version, waits: sessions.isStored(session))
         return
       case .quotaExceeded:
         return disconnect(slot, .receiveMaximumExceeded, "more QoS 2 messages than we take")
       case .exhausted: return disconnect(slot, .quotaExceeded, "out of memory")
       }
+      // That it came is stored with the message, and before the client may forget it.
+      touch(session)
     }
     guard verdict == .success else {
       return reject(slot, session, publish, verdict, version)
@@ -95,16 +98,22 @@ extension Worker {
         MessageView(facts: facts, topic: topic, properties: properties.span, payload: payload),
         from: slot)
     }
-    let reason: ReasonCode
+    var reason = ReasonCode.success
+    var waits = false
     switch routing {
-    case .matched: reason = .success
+    case .matched: break
     case .unmatched: reason = .noMatchingSubscribers
-    case .notRetained: return reject(slot, session, publish, .quotaExceeded, version)
+    case .stored: waits = true
+    case .refused: return reject(slot, session, publish, .quotaExceeded, version)
     }
     switch publish.qos {
     case .atMostOnce: break
-    case .atLeastOnce: acknowledge(slot, .pubAck, publish.packetID, reason, version)
-    case .exactlyOnce: acknowledge(slot, .pubRec, publish.packetID, reason, version)
+    case .atLeastOnce:
+      answer(slot, .pubAck, publish.packetID, reason, version, waits: waits)
+    case .exactlyOnce:
+      answer(
+        slot, .pubRec, publish.packetID, reason, version,
+        waits: waits || sessions.isStored(session))
     }
   }
 
@@ -119,8 +128,9 @@ extension Worker {
     case .exactlyOnce:
       // A refused QoS 2 message is done with its PUBREC [MQTT-4.3.3-9].
       if version == .v5 { _ = sessions.released(session, publish.packetID) }
-      acknowledge(slot, .pubRec, publish.packetID, reason, version)
-    case .atLeastOnce: acknowledge(slot, .pubAck, publish.packetID, reason, version)
+      answer(slot, .pubRec, publish.packetID, reason, version, waits: false)
+    case .atLeastOnce:
+      answer(slot, .pubAck, publish.packetID, reason, version, waits: false)
     case .atMostOnce: break
     }
   }
@@ -149,19 +159,39 @@ extension Worker {
     case matched
     /// Nobody subscribes to its topic anywhere.
     case unmatched
-    /// It could not be retained, and was not delivered either: the client may try again.
-    case notRetained
+    /// The store was asked to append or retain it: it is acknowledged when that is done.
+    case stored
+    /// It could not be kept, and was not delivered either: the client may try again.
+    case refused
   }
 
   /// Retains a message that is to be, sends it to the loops that may have subscribers, and serves
   /// those here.
   /// - Parameter slot: the publisher's connection; 0 for a will or `$SYS`, which are delivered even
   ///   if they can't be retained.
+  /// - Parameter session: whose will it is; 0 for none.
   @discardableResult
-  func route(_ message: borrowing MessageView, from slot: UInt32) -> Routing {
-    if message.facts.retain && !retain(message) && slot != 0 { return .notRetained }
+  func route(
+    _ message: borrowing MessageView, from slot: UInt32, willOf session: UInt32 = 0
+  ) -> Routing {
     let hash = topicHash(message.topic, seed: broker.seed)
+    var isStored = false
+    let isLogged =
+      stored != nil && message.facts.qos != .atMostOnce
+      && broker.mayHaveReaders(message.topic, hash)
+    // What the broker says of itself it says anew when it starts.
+    if isLogged || (stored != nil && message.facts.retain && !isReserved(message.topic)) {
+      guard store(message, appends: isLogged, from: slot, willOf: session) else { return .refused }
+      isStored = true
+    } else if message.facts.retain && !retain(message) && slot != 0 {
+      return .refused
+    }
     var isMatched = false
+    var message = copy message
+    message.facts.isLogged = isLogged
+    // A message that is retained is with the store before loops are looked up: a subscription that is
+    // missed here finds it there.
+    if isStored && message.facts.retain { submitToStore() }
     let others = interestedLoops(message.topic, hash)
     if others != 0 {
       isMatched = true
@@ -171,7 +201,35 @@ extension Worker {
     // Any loop counts: the home of a shared subscription passes on what it gets, and only the
     // publisher can be held back.
     if outboxesInUse != 0 && isPressed { holdForPressure(slot) }
-    return isMatched ? .matched : .unmatched
+    return isStored ? .stored : isMatched ? .matched : .unmatched
+  }
+
+  /// Hands a message to the store. False where the store can't be written, and the client can be told.
+  private func store(
+    _ message: borrowing MessageView, appends: Bool, from slot: UInt32, willOf will: UInt32
+  ) -> Bool {
+    guard let stored else { return false }
+    if slot != 0 {
+      if stored.store.isFailing && message.facts.qos != .atMostOnce
+        && loop.connections[slot].dialect == ProtocolVersion.v5.rawValue
+      {
+        return false
+      }
+    }
+    var publisher: StoredSessionID = 0
+    let session = slot != 0 ? loop.connections[slot].owner : will
+    if session != 0 {
+      let record = sessions.records[session].lasting
+      if record != 0 { publisher = sessions.lasting[record].storedID }
+    }
+    stored.publish(
+      LoggedFacts(
+        publisher: publisher, expiresAt: wallSecond(message.facts.expiresAt),
+        qos: message.facts.qos.rawValue, retain: message.facts.retain), topic: message.topic,
+      properties: message.properties, payload: message.payload,
+      appends: appends, isAnswered: slot != 0 && message.facts.qos != .atMostOnce)
+    if broker.isStorePressed { holdForPressure(slot) }
+    return true
   }
 
   private func retain(_ message: borrowing MessageView) -> Bool {

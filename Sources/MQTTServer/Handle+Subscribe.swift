@@ -2,6 +2,7 @@ import Net
 import Packet
 import PubSub
 import Session
+import Store
 import Util
 
 /// A SUBACK that waits until the homes of shared subscriptions have answered, so that no message
@@ -12,6 +13,22 @@ struct PendingSubAck {
   var missing: Int
 }
 
+/// A SUBSCRIBE of a stored session, while the store takes it down.
+struct StoredSubscribe {
+  struct Entry {
+    var filter: [UInt8]
+    var options: SubscriptionOptions
+    /// The reason code of one that was refused.
+    var refusal: UInt8?
+  }
+
+  var session: UInt32
+  var generation: UInt32
+  var packetID: UInt16
+  var identifier: UInt32
+  var entries: [Entry] = []
+}
+
 extension Worker {
   /// Takes SUBSCRIBE.
   func handleSubscribe(
@@ -19,6 +36,7 @@ extension Worker {
     _ version: ProtocolVersion
   ) throws(DecodeError) {
     let subscribe = try Subscribe.decode(packet, header: header, version: version)
+    if sessions.isStored(session) { return storeSubscribe(slot, session, subscribe, packet) }
     var reasons: [UInt8] = []
     reasons.reserveCapacity(subscribe.filterCount)
     var retained: [(filter: ByteRange, options: SubscriptionOptions)] = []
@@ -30,47 +48,17 @@ extension Worker {
         reasons.append(version.hasProperties ? reason.rawValue : 0x80)
         continue
       }
-      let qos = min(entry.options.qos, QoS(rawValue: UInt8(options.maximumQoS)) ?? .exactlyOnce)
-      let granted = SubscriptionOptions(
-        qos: qos, noLocal: entry.options.noLocal,
-        retainAsPublished: entry.options.retainAsPublished,
-        retainHandling: entry.options.retainHandling)
-      let outcome = subscriptions.subscribe(
-        session: session, filter: filter, options: granted.rawValue,
-        identifier: subscribe.subscriptionIdentifier,
-        list: &sessions.records[session].subscriptions)
-      let count = Int(sessions.records[session].subscriptions.count)
-      let isTooMany = outcome.isNew && count > options.maximumSubscriptions
-      if isTooMany {
-        _ = subscriptions.unsubscribe(
-          session: session, filter: filter, list: &sessions.records[session].subscriptions)
-      }
-      if outcome.isRefused || isTooMany {
+      let granted = granted(entry.options)
+      let outcome = add(session, filter, granted, subscribe.subscriptionIdentifier)
+      guard outcome.isAdded else {
         reasons.append(version.hasProperties ? ReasonCode.quotaExceeded.rawValue : 0x80)
         continue
       }
-      reasons.append(qos.rawValue)
-      if case .shared(let group, let inner) = parseSharedSubscription(filter) {
-        if outcome.isNew { counters.sharedSubscriptions += 1 }
-        sessions.records[session].flags.insert(.isShareMember)
-        // Retained messages are not for shared subscriptions (4.8.2).
-        let waits = join(
-          session, filter.extracting(group), filter.extracting(inner), granted.rawValue,
-          subscribe.subscriptionIdentifier, wantsAnswer: true)
-        if waits { joins += 1 }
-      } else if granted.retainHandling == .send
-        || (granted.retainHandling == .sendIfNew && outcome.isNew)
-      {
-        retained.append((entry.filter, granted))
-      }
+      reasons.append(granted.qos.rawValue)
+      if outcome.waits { joins += 1 }
+      if outcome.getsRetained { retained.append((entry.filter, granted)) }
     }
-    if joins > 0 {
-      pendingSubAcks[session] = PendingSubAck(
-        packetID: subscribe.packetID, reasons: reasons, missing: joins)
-      hold(slot, .subAck)
-    } else {
-      sendSubAck(slot, .subAck, subscribe.packetID, reasons, version)
-    }
+    finishSubscribe(slot, session, subscribe.packetID, reasons, joins: joins, version)
     guard options.retainAvailable, !retained.isEmpty, loop.connections[slot].owner == session else {
       return
     }
@@ -78,6 +66,214 @@ extension Worker {
       streamRetained(
         session, packet.extracting(filter), options,
         identifier: subscribe.subscriptionIdentifier)
+    }
+    pumpRetained(session)
+  }
+
+  /// What a subscription asked for and gets.
+  private func granted(_ asked: SubscriptionOptions) -> SubscriptionOptions {
+    let qos = min(asked.qos, QoS(rawValue: UInt8(options.maximumQoS)) ?? .exactlyOnce)
+    return SubscriptionOptions(
+      qos: qos, noLocal: asked.noLocal, retainAsPublished: asked.retainAsPublished,
+      retainHandling: asked.retainHandling)
+  }
+
+  private struct Addition {
+    var isAdded = false
+    /// The home of its group is yet to answer.
+    var waits = false
+    var getsRetained = false
+  }
+
+  /// Adds a subscription to a session, or changes the one that it has.
+  private func add(
+    _ session: UInt32, _ filter: Span<UInt8>, _ granted: SubscriptionOptions, _ identifier: UInt32
+  ) -> Addition {
+    let outcome = subscriptions.subscribe(
+      session: session, filter: filter, options: granted.rawValue, identifier: identifier,
+      list: &sessions.records[session].subscriptions)
+    let count = Int(sessions.records[session].subscriptions.count)
+    if outcome.isRefused { return Addition() }
+    if outcome.isNew && count > options.maximumSubscriptions {
+      _ = subscriptions.unsubscribe(
+        session: session, filter: filter, list: &sessions.records[session].subscriptions)
+      return Addition()
+    }
+    guard case .shared(let group, let inner) = parseSharedSubscription(filter) else {
+      return Addition(
+        isAdded: true,
+        getsRetained: granted.retainHandling == .send
+          || (granted.retainHandling == .sendIfNew && outcome.isNew))
+    }
+    if outcome.isNew { counters.sharedSubscriptions += 1 }
+    sessions.records[session].flags.insert(.isShareMember)
+    // Retained messages are not for shared subscriptions (4.8.2).
+    let waits = join(
+      session, filter.extracting(group), filter.extracting(inner), granted.rawValue, identifier,
+      wantsAnswer: true)
+    return Addition(isAdded: true, waits: waits)
+  }
+
+  /// Answers a SUBSCRIBE, once the homes of shared subscriptions have.
+  private func finishSubscribe(
+    _ slot: UInt32, _ session: UInt32, _ packetID: UInt16, _ reasons: [UInt8], joins: Int,
+    _ version: ProtocolVersion
+  ) {
+    if joins > 0 {
+      pendingSubAcks[session] = PendingSubAck(
+        packetID: packetID, reasons: reasons, missing: joins)
+      hold(slot, .subAck)
+    } else {
+      sendSubAck(slot, .subAck, packetID, reasons, version)
+    }
+  }
+
+  // MARK: Stored sessions
+
+  /// Hands the subscriptions of a stored session to the store: they are added when it has them.
+  private func storeSubscribe(
+    _ slot: UInt32, _ session: UInt32, _ subscribe: Subscribe, _ packet: Span<UInt8>
+  ) {
+    guard let stored else { return }
+    let storedID = sessions.lasting[sessions.records[session].lasting].storedID
+    var work = StoredSubscribe(
+      session: session, generation: sessions.records[session].generation,
+      packetID: subscribe.packetID, identifier: subscribe.subscriptionIdentifier)
+    let hasProperties = sessions.records[session].version.hasProperties
+    var count = Int(sessions.records[session].subscriptions.count)
+    var cursor = subscribe.makeCursor()
+    while let entry = cursor.next(packet) {
+      let filter = packet.extracting(entry.filter)
+      var made = StoredSubscribe.Entry(filter: [], options: granted(entry.options))
+      if let reason = objection(to: entry, filter) {
+        made.refusal = hasProperties ? reason.rawValue : 0x80
+      } else if stored.store.isFailing || count >= options.maximumSubscriptions {
+        // More than there may be, unless one is only changed: that is seen when it is added.
+        let isKnown = count >= options.maximumSubscriptions && hasSubscription(session, filter)
+        if stored.store.isFailing || !isKnown {
+          made.refusal = hasProperties ? ReasonCode.quotaExceeded.rawValue : 0x80
+        }
+      }
+      if made.refusal == nil {
+        made.filter = filter.array
+        count += 1
+        if made.options.qos == .atMostOnce { lowerToNothing(session, filter) }
+        // Before the store has it, so that no message which it is owed is kept from this loop.
+        announce(filter)
+        stored.add(
+          .subscribe(
+            storedID,
+            StoredSubscription(
+              filter: made.filter, options: made.options.rawValue, identifier: work.identifier)),
+          bytes: filter.count)
+        readRetainedAtOnce(session, filter, made.options, identifier: work.identifier)
+      }
+      work.entries.append(made)
+    }
+    hold(slot, .subAck)
+    stored.wait(.subscribed(reply(slot), work))
+    // By itself, so that what is appended behind the subscriptions comes behind the answer too.
+    submitToStore()
+  }
+
+  /// A subscription of QoS 1 or 2 is about to be replaced by one of QoS 0, through which nothing is owed:
+  /// as with UNSUBSCRIBE, what the session has taken by now is its own, and what comes later is not, or
+  /// a message would be given up twice.
+  private func lowerToNothing(_ session: UInt32, _ filter: Span<UInt8>) {
+    let found = subscriptions.filters.find(filter)
+    guard found != 0 else { return }
+    let list = sessions.records[session].subscriptions
+    let slot = subscriptions.find(session: session, filter: found, list: list)
+    guard slot != 0 else { return }
+    let present = subscriptions[slot]
+    let options = SubscriptionOptions(rawValue: present.options)
+    guard options.qos != .atMostOnce else { return }
+    tellProgress(session)
+    sessions.lasting[sessions.records[session].lasting].epoch &+= 1
+    let lowered = SubscriptionOptions(
+      qos: .atMostOnce, noLocal: options.noLocal, retainAsPublished: options.retainAsPublished,
+      retainHandling: options.retainHandling)
+    _ = subscriptions.subscribe(
+      session: session, filter: filter, options: lowered.rawValue,
+      identifier: present.identifier, list: &sessions.records[session].subscriptions)
+  }
+
+  /// Asks for the retained messages of a subscription of QoS 1 or 2 behind the order that stores it:
+  /// what is published later comes from the log, and is not to come as a retained message too.
+  private func readRetainedAtOnce(
+    _ session: UInt32, _ filter: Span<UInt8>, _ granted: SubscriptionOptions, identifier: UInt32
+  ) {
+    guard options.retainAvailable, granted.qos != .atMostOnce, unshared(filter) != nil else {
+      return
+    }
+    guard
+      granted.retainHandling == .send
+        || (granted.retainHandling == .sendIfNew && !hasSubscription(session, filter))
+    else { return }
+    readRetained(session, filter, granted, identifier: identifier, awaitsSubAck: true)
+  }
+
+  private func hasSubscription(_ session: UInt32, _ filter: Span<UInt8>) -> Bool {
+    let slot = subscriptions.filters.find(filter)
+    guard slot != 0 else { return false }
+    let list = sessions.records[session].subscriptions
+    return subscriptions.find(session: session, filter: slot, list: list) != 0
+  }
+
+  /// Tells all loops that this one has a filter, until `withdraw`.
+  private func announce(_ filter: Span<UInt8>) {
+    guard let interest = broker.interest, let inner = unshared(filter) else { return }
+    interest.add(InterestKey(filter: inner, seed: interest.seed), loop: number)
+  }
+
+  private func withdraw(_ filter: Span<UInt8>) {
+    guard let interest = broker.interest, let inner = unshared(filter) else { return }
+    interest.remove(InterestKey(filter: inner, seed: interest.seed), loop: number)
+  }
+
+  /// The filter, unless it is of a shared subscription, which its home announces.
+  @_lifetime(copy filter)
+  private func unshared(_ filter: Span<UInt8>) -> Span<UInt8>? {
+    if case .shared = parseSharedSubscription(filter) { return nil }
+    return filter
+  }
+
+  /// The store has the subscriptions of a SUBSCRIBE.
+  func subscribed(_ reply: Reply, _ work: StoredSubscribe) {
+    let session = work.session
+    let isCurrent = sessions.isCurrent(session, work.generation)
+    var reasons: [UInt8] = []
+    var retained: [StoredSubscribe.Entry] = []
+    var joins = 0
+    for entry in work.entries {
+      if let refusal = entry.refusal {
+        reasons.append(refusal)
+        continue
+      }
+      let filter = entry.filter.span
+      if isCurrent {
+        let outcome = add(session, filter, entry.options, work.identifier)
+        if outcome.waits { joins += 1 }
+        if outcome.getsRetained { retained.append(entry) }
+        reasons.append(outcome.isAdded ? entry.options.qos.rawValue : 0x97)
+        if !outcome.isAdded {
+          let record = sessions.records[session].lasting
+          stored?.add(.unsubscribe(sessions.lasting[record].storedID, filter: entry.filter))
+        }
+      }
+      withdraw(filter)
+    }
+    guard isCurrent, isAlive(reply.slot, reply.generation),
+      loop.connections[reply.slot].owner == session
+    else { return }
+    let version = sessions.records[session].version
+    finishSubscribe(reply.slot, session, work.packetID, reasons, joins: joins, version)
+    if joins == 0 { release(reply.slot, .subAck) }
+    guard options.retainAvailable, loop.connections[reply.slot].owner == session else { return }
+    startReading(session)
+    for entry in retained where entry.options.qos == .atMostOnce || entry.filter.span.isSystemTopic
+    {
+      streamRetained(session, entry.filter.span, entry.options, identifier: work.identifier)
     }
     pumpRetained(session)
   }
@@ -120,6 +316,13 @@ extension Worker {
   ) throws(DecodeError) {
     let unsubscribe = try Unsubscribe.decode(packet, header: header, version: version)
     var reasons: [UInt8] = []
+    let isStored = sessions.isStored(session)
+    let record = sessions.records[session].lasting
+    if isStored {
+      // What is in flight by now is the session's; what comes later is not owed to it any more.
+      tellProgress(session)
+      sessions.lasting[record].epoch &+= 1
+    }
     var cursor = unsubscribe.makeCursor()
     while let entry = cursor.next(packet) {
       guard entry.isValid else {
@@ -135,11 +338,21 @@ extension Worker {
       }
       reasons.append(ReasonCode.success.rawValue)
       forgetRetained(session, filter)
+      if isStored {
+        stored?.add(
+          .unsubscribe(sessions.lasting[record].storedID, filter: filter.array),
+          bytes: filter.count)
+      }
       if case .shared(let group, let inner) = parseSharedSubscription(filter) {
         counters.sharedSubscriptions -= 1
         leave(session, filter.extracting(group), filter.extracting(inner))
       }
     }
-    sendSubAck(slot, .unsubAck, unsubscribe.packetID, reasons, version)
+    if let stored, isStored || stored.isWaiting(slot) {
+      stored.wait(
+        .unsubscribed(reply(slot), packetID: unsubscribe.packetID, reasons: reasons))
+    } else {
+      sendSubAck(slot, .unsubAck, unsubscribe.packetID, reasons, version)
+    }
   }
 }

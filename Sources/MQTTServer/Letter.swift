@@ -1,6 +1,7 @@
 import Packet
 import PubSub
 import Session
+import Store
 import Util
 
 /// What loops tell each other.
@@ -17,6 +18,8 @@ enum Letter: Sendable {
   case shareLeave(name: [UInt8], filter: [UInt8], loop: UInt8, session: UInt32)
   /// A message for a shared subscription that its member can't have any more.
   case redistribute(SharedMessage)
+  /// What the store has done.
+  case store([StoreEvent])
   /// Say goodbye to all clients and end.
   case stop(deadline: UInt32)
 }

@@ -16,7 +16,10 @@ extension Worker {
     forgetAliases(session)
     keepRetainedStreams(session)
     pendingSubAcks.removeValue(forKey: session)
-    let expiry = sessions.records[session].expiryInterval
+    let expiry = sessions.expiryInterval(session)
+    let record = sessions.records[session].lasting
+    if record != 0 { sessions.lasting[record].flags.remove(.isLive) }
+    keepReading(session)
     let extra = sessions.records[session].extras
     if extra != 0 && sessions.extras[extra].will != 0 && publishesWill {
       let delay = sessions.extras[extra].willDelay
@@ -28,6 +31,12 @@ extension Worker {
         sessions.extras[extra].willDue = Worker.due(loop.now, seconds: delay)
       }
     }
+    settle(session)
+  }
+
+  /// A session is without its client: it ends, or waits for it.
+  func settle(_ session: UInt32) {
+    let expiry = sessions.expiryInterval(session)
     guard expiry != 0 else {
       endSession(session)
       return
@@ -37,6 +46,8 @@ extension Worker {
     }
     sessions.trimExtras(session)
     setShareMembership(session, isAway: true)
+    tellPresence(session, isConnected: false)
+    setParkTimer(session)
     setSessionTimer(session)
   }
 
@@ -49,27 +60,35 @@ extension Worker {
     return isLate || sum == .max ? .max : sum + 1
   }
 
-  private func setSessionTimer(_ session: UInt32) {
+  func setSessionTimer(_ session: UInt32) {
     let extra = sessions.records[session].extras
     guard extra != 0 else { return }
-    let will = sessions.extras[extra].willDue
-    let expiry = sessions.extras[extra].expiryDue
-    let next = will == 0 ? expiry : expiry == 0 ? will : min(will, expiry)
-    if next != 0 { sessionTimers.set(extra, at: next, in: sessions.extras) }
+    let extras = sessions.extras[extra]
+    var next = UInt32.max
+    for due in [extras.willDue, extras.expiryDue, extras.parkDue] where due != 0 {
+      next = min(next, due)
+    }
+    if next != .max { sessionTimers.set(extra, at: next, in: sessions.extras) }
   }
 
-  /// A will or the session's end is due.
+  /// A will, the session's end or its parking is due.
   /// - Parameter extra: the extras of the session, which hold its timer.
   func sessionTimerFired(_ extra: UInt32) {
     let session = sessions.extras[extra].session
     guard sessions.records[session].connection == 0 else { return }
     if sessions.extras[extra].willDue != 0 && loop.now >= sessions.extras[extra].willDue {
       publishWill(session)
+      tellPresence(session, isConnected: false)
     }
     if sessions.extras[extra].expiryDue != 0 && loop.now >= sessions.extras[extra].expiryDue {
       counters.expiredClients += 1
       endSession(session)
       return
+    }
+    if sessions.extras[extra].parkDue != 0 && loop.now >= sessions.extras[extra].parkDue {
+      park(session)
+      // It is gone, or stays for as long as it is away.
+      guard sessions.records[session].extras == extra else { return }
     }
     setSessionTimer(session)
   }
@@ -87,7 +106,7 @@ extension Worker {
       _ = route(
         MessageView(
           facts: facts, topic: message.topic, properties: message.properties,
-          payload: message.payload), from: 0)
+          payload: message.payload), from: 0, willOf: session)
     }
     sessions.messages.release(will)
   }
@@ -99,6 +118,9 @@ extension Worker {
     if extra != 0 && sessions.extras[extra].will != 0 { publishWill(session) }
     if extra != 0 { sessionTimers.cancel(extra, in: sessions.extras) }
     retainedStreams.removeValue(forKey: session)
+    retainedReadings.removeValue(forKey: session)
+    arrivals.removeValue(forKey: session)
+    endStored(session)
     leaveShares(session)
     subscriptions.removeAll(&sessions.records[session].subscriptions)
     let entry = sessions.records[session].entry

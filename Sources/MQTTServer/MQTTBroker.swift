@@ -4,6 +4,7 @@ import Logging
 import Net
 import Packet
 import Session
+import Store
 import Synchronization
 import Util
 
@@ -27,8 +28,12 @@ public final class MQTTBroker: Sendable {
   private let state = Mutex(State())
 
   /// Checks the options against the machine, and makes what the loops share.
+  /// - Parameter store: where sessions and messages are that outlive the process, opened and not
+  ///   started; nil where none do.
   /// - Throws: `ServerError`.
-  public init(options: ServerOptions, logger: Logger) throws(ServerError) {
+  public init(
+    options: ServerOptions, store: (any Store)? = nil, logger: Logger
+  ) throws(ServerError) {
     guard options.loops >= 1 && options.loops <= 64 else {
       throw ServerError(.system, "net.loops is \(options.loops); set it to 1 to 64")
     }
@@ -59,7 +64,8 @@ public final class MQTTBroker: Sendable {
     usesPrivateDescriptors = isPrivate
     do throws(NetError) {
       broker = try Broker(
-        options: options, connectionLimit: wanted == 0 ? capacity : wanted, logger: logger)
+        options: options, store: store, connectionLimit: wanted == 0 ? capacity : wanted,
+        logger: logger)
     } catch {
       throw MQTTBroker.serverError(error)
     }
@@ -72,6 +78,7 @@ public final class MQTTBroker: Sendable {
   /// - Throws: `ServerError`; then none is left running.
   public func start() throws(ServerError) {
     var endpoints = options.listen
+    broker.durable?.start(broker)
     for number in 0..<options.loops {
       let outcome = StartOutcome()
       do throws(NetError) {
@@ -133,6 +140,8 @@ public final class MQTTBroker: Sendable {
       TimerWheel<Connection>.presentTick + Worker.ticks(milliseconds: timeoutMilliseconds)
     for number in threads.indices { broker.mailboxes[number].post(.stop(deadline: deadline)) }
     for thread in threads { thread.join() }
+    // After the loops have said which clients are away.
+    broker.durable?.stop()
   }
 
   private static func serverError(_ error: NetError) -> ServerError {

@@ -48,6 +48,13 @@ extension Worker {
   func streamRetained(
     _ session: UInt32, _ filter: Span<UInt8>, _ options: SubscriptionOptions, identifier: UInt32
   ) {
+    if stored != nil {
+      // The store has all but what the broker says of itself, which filters that name `$` first see.
+      if options.qos == .atMostOnce || !sessions.isStored(session) {
+        readRetained(session, filter, options, identifier: identifier)
+      }
+      guard filter.isSystemTopic else { return }
+    }
     let request = RetainedStreams.Request(options: options, identifier: identifier)
     let isKnown = sessions.records[session].flags.contains(.streamsRetained)
     var all = isKnown ? retainedStreams.removeValue(forKey: session) ?? .init() : .init()
@@ -67,12 +74,17 @@ extension Worker {
   /// A subscription has ended before its retained messages were looked up.
   func forgetRetained(_ session: UInt32, _ filter: Span<UInt8>) {
     guard sessions.records[session].flags.contains(.streamsRetained) else { return }
+    forgetReading(session, filter)
     retainedStreams[session]?.waiting.removeValue(forKey: filter.array)
   }
 
   /// Sends retained messages, as far as the client takes them.
   func pumpRetained(_ session: UInt32) {
-    guard var all = retainedStreams.removeValue(forKey: session) else { return }
+    guard pumpReading(session) else { return }
+    guard var all = retainedStreams.removeValue(forKey: session) else {
+      sessions.records[session].flags.remove(.streamsRetained)
+      return
+    }
     let slot = sessions.records[session].connection
     while all.current < all.streams.count || !all.waiting.isEmpty {
       guard slot != 0, loop.pendingOutput(slot) <= Limits.outputHighWater else {
@@ -134,31 +146,40 @@ extension Worker {
     _ session: UInt32, _ slot: UInt32, _ id: StoredMessageID, _ stream: RetainedStreams.Stream
   ) {
     readRetained(id) { message in
-      let qos = min(message.facts.qos, stream.options.qos)
-      identifierList.removeAll(keepingCapacity: true)
-      if stream.identifier != 0 { identifierList.append(stream.identifier) }
-      var packetID: UInt16 = 0
-      if qos != .atMostOnce {
-        var delivery = Delivery(
-          message: 0, identifiers: 0, qos: qos, retain: true, isShared: false)
-        if sessions.records[session].flags.contains(.isPersistent) {
-          guard let kept = sessions.messages.keep(message) else { return countDrop(session) }
-          delivery.message = kept
-          delivery.identifiers = stream.identifier
-        }
-        guard let given = sessions.sendNow(session, delivery, bytes: message.byteCount) else {
-          if delivery.message != 0 { sessions.messages.release(delivery.message) }
-          return countDrop(session)
-        }
-        packetID = given
-      }
-      let wasSent = transmit(
-        message, session, slot, qos: qos, retain: true, isRetry: false, packetID: packetID)
-      if !wasSent {
-        countDrop(session)
-        if packetID != 0 { sessions.dropTransmission(session, packetID) }
-      }
+      sendRetained(message, session, slot, stream.options, stream.identifier)
     }
+  }
+
+  /// Sends a retained message to a client that takes it.
+  func sendRetained(
+    _ message: borrowing MessageView, _ session: UInt32, _ slot: UInt32,
+    _ options: SubscriptionOptions, _ identifier: UInt32
+  ) {
+    let qos = min(message.facts.qos, options.qos)
+    identifierList.removeAll(keepingCapacity: true)
+    if identifier != 0 { identifierList.append(identifier) }
+    var packetID: UInt16 = 0
+    if qos != .atMostOnce {
+      var delivery = Delivery(
+        message: 0, identifiers: 0, qos: qos, retain: true, isShared: false)
+      if sessions.records[session].flags.contains(.isPersistent) {
+        guard let kept = sessions.messages.keep(message) else { return countDrop(session) }
+        delivery.message = kept
+        delivery.identifiers = identifier
+      }
+      guard let given = sessions.sendNow(session, delivery, bytes: message.byteCount) else {
+        if delivery.message != 0 { sessions.messages.release(delivery.message) }
+        return countDrop(session)
+      }
+      packetID = given
+    }
+    let wasSent = transmit(
+      message, session, slot, qos: qos, retain: true, isRetry: false, packetID: packetID)
+    if !wasSent {
+      countDrop(session)
+      if packetID != 0 { sessions.dropTransmission(session, packetID) }
+    }
+    if qos != .atMostOnce { touch(session) }
   }
 
   private func readRetained(_ id: StoredMessageID, _ body: (borrowing MessageView) -> Void) {

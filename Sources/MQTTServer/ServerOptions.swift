@@ -69,6 +69,8 @@ public struct ServerOptions: Sendable {
   public var wildcardSubscriptionAvailable = true
   /// Whether filters may start with `$share`; where not, each such subscription is refused.
   public var sharedSubscriptionAvailable = true
+  /// Milliseconds that a stored session stays in memory after its client has gone.
+  public var parkAfterMilliseconds = 60_000
   /// What each session may hold.
   public var session = SessionLimits()
 

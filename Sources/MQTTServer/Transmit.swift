@@ -9,11 +9,13 @@ extension Worker {
   func pump(_ session: UInt32) {
     let slot = sessions.records[session].connection
     guard slot != 0 else { return }
+    var hasChanged = false
     while loop.pendingOutput(slot) <= Limits.outputHighWater {
       let now = second
       guard
         let next = sessions.nextTransmission(session, second: now, expired: &counters.expired)
       else { break }
+      hasChanged = true
       if next.isRelease {
         acknowledge(slot, .pubRel, next.packetID, .success, sessions.records[session].version)
         continue
@@ -34,6 +36,12 @@ extension Worker {
         countDrop(session)
         sessions.dropTransmission(session, next.packetID)
       }
+    }
+    if sessions.isStored(session) {
+      if hasChanged || !sessions.finished.isEmpty || sessions.awaitsStore(session) {
+        touch(session)
+      }
+      readOn(session)
     }
     if sessions.records[session].flags.contains(.streamsRetained) { pumpRetained(session) }
     awaitRoom(slot)

@@ -10,6 +10,8 @@ enum Phase {
   static let connected: UInt8 = 1
   /// On its way to the loop of its session.
   static let departing: UInt8 = 2
+  /// Its CONNECT was taken, and its session is being read from the store or written there.
+  static let arriving: UInt8 = 3
 }
 
 /// Why a connection is not read at present (`Connection.traits`).
@@ -23,6 +25,11 @@ struct Hold: OptionSet {
   static let subAck = Hold(rawValue: 4)
   /// It waits to be handed over.
   static let departure = Hold(rawValue: 8)
+  /// Its CONNECT waits for the store.
+  static let arrival = Hold(rawValue: 16)
+  /// Retained messages that it subscribed to are being looked up: they come before the answers to what
+  /// it sends next.
+  static let retained = Hold(rawValue: 32)
 }
 
 /// The broker's part that one loop runs: its connections, their sessions, and what those subscribe
@@ -71,6 +78,18 @@ final class Worker: LoopHandler {
   var pendingSubAcks: [UInt32: PendingSubAck] = [:]
   /// How often a connection was handed over, while it waits for its CONNECT to be handled.
   var hops: [UInt32: UInt8] = [:]
+  /// This loop's end of the store; nil where nothing outlives the process.
+  let stored: StoreClient?
+  /// Sessions of which the store is to be told at the end of the turn.
+  var dirtySessions: [(session: UInt32, generation: UInt32)] = []
+  /// Scratch of one message of the log.
+  var loggedHits = ScratchArray<LoggedHit>()
+  /// Connections whose CONNECT waits for the store, by the session.
+  var arrivals: [UInt32: Arrival] = [:]
+  /// Retained messages that are read from the store.
+  var retainedReadings: [UInt32: RetainedReading] = [:]
+  /// Of the last question for retained messages.
+  var lastRetainedTag: UInt32 = 0
   var stopDeadline: UInt32 = 0
   /// When the pools give back what they keep; 0 while they keep nothing.
   var trimDue: UInt32 = 0
@@ -88,6 +107,7 @@ final class Worker: LoopHandler {
       seed: broker.seed, interest: broker.interest, loop: number)
     unsafe interest = broker.interest.map { unsafe Unmanaged.passUnretained($0) }
     sessionTimers = TimerWheel(now: loop.now)
+    stored = broker.durable.map { StoreClient($0, loop: number) }
     outboxes = Array(repeating: nil, count: broker.options.loops)
     journal = Journal(broker.logger)
     if number == 0 && options.systemIntervalMilliseconds > 0 { system = SystemTopics(broker) }
@@ -167,7 +187,7 @@ final class Worker: LoopHandler {
   }
 
   /// Whether a connection is still the one it was, and not ending.
-  private func isAlive(_ slot: UInt32, _ generation: UInt32) -> Bool {
+  func isAlive(_ slot: UInt32, _ generation: UInt32) -> Bool {
     loop.connections[slot].generation == generation && !loop.isFinishing(slot)
   }
 
@@ -215,7 +235,11 @@ final class Worker: LoopHandler {
   func timerFired(_ slot: UInt32) {
     let connection = loop.connections[slot]
     guard connection.phase == Phase.connected else {
-      refuse(slot, "no CONNECT within the time for it")
+      if connection.phase == Phase.arriving {
+        refuseArrival(slot, "the store does not answer")
+      } else {
+        refuse(slot, "no CONNECT within the time for it")
+      }
       return
     }
     let allowed = keepAliveTicks(connection.owner)
@@ -252,6 +276,7 @@ final class Worker: LoopHandler {
     case .shareLeave(let name, let filter, let loop, let session):
       takeShareLeave(name, filter, loop: loop, session: session)
     case .redistribute(let message): redistribute(message)
+    case .store(let events): take(events)
     case .stop(let deadline): beginStop(deadline)
     }
   }
@@ -291,6 +316,7 @@ final class Worker: LoopHandler {
       if loop.isEmpty || now >= stopDeadline { loop.stop() } else { sooner(now + 1) }
     }
     postOutboxes()
+    submitToStore()
     showCounters()
     return next
   }

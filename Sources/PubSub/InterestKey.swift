@@ -60,6 +60,12 @@ public struct InterestKey: Hashable, BitwiseCopyable, Sendable {
     shapeBits = shape.bits
   }
 
+  /// The key of any text, which is looked up as it is.
+  /// - Parameter seed: that of the index.
+  public init(exactly text: Span<UInt8>, seed: HashSeed) {
+    self.init(hash: topicHash(text, seed: seed), shape: .exact)
+  }
+
   /// The key of a valid filter.
   /// - Parameter seed: that of the index.
   public init(filter: Span<UInt8>, seed: HashSeed) {

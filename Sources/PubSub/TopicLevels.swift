@@ -39,10 +39,10 @@ extension Span where Element == UInt8 {
 
   /// Whether the topic or filter starts with `$`, and is therefore hidden from filters that start
   /// with a wildcard [MQTT-4.7.2-1].
-  var isSystemTopic: Bool { count > 0 && self[0] == TopicByte.system }
+  public var isSystemTopic: Bool { count > 0 && self[0] == TopicByte.system }
 
   /// Whether a valid filter has a wildcard.
-  var hasWildcard: Bool {
+  public var hasWildcard: Bool {
     for index in 0..<count where self[index] == TopicByte.single || self[index] == TopicByte.multi {
       return true
     }
@@ -51,7 +51,7 @@ extension Span where Element == UInt8 {
 
   /// Whether this is the whole text of a shared subscription, `$share/{name}/{filter}`, which is
   /// remembered by its session but is no filter that a topic can match [MQTT-4.8.2-1].
-  var isShareFilter: Bool {
+  public var isShareFilter: Bool {
     guard count >= 7, self[0] == TopicByte.system, self[6] == TopicByte.separator else {
       return false
     }

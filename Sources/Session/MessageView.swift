@@ -7,6 +7,8 @@ public struct MessageFacts: BitwiseCopyable, Sendable {
   public var qos: QoS
   /// Whether it was published to be retained.
   public var retain: Bool
+  /// Whether it was handed to the store to be appended to the log, from where stored sessions get it.
+  public var isLogged = false
   /// Second of the monotonic clock at which it expires; 0 for never.
   public var expiresAt: UInt32
   /// The publisher's entry in the directory, for "no local"; 0 for the broker itself.

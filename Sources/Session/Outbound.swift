@@ -1,7 +1,7 @@
 import Packet
 import Util
 
-/// One message for one session, sent or waiting: 12 bytes.
+/// One message for one session, sent or waiting: 20 bytes.
 public struct Delivery: BitwiseCopyable, Sendable {
   /// The message; 0 where the body need not be kept, because the session ends with its connection
   /// and no retry can come.
@@ -13,6 +13,18 @@ public struct Delivery: BitwiseCopyable, Sendable {
   var traits: UInt8
   /// The identifier it was sent with; 0 while it waits.
   var packetID: UInt16 = 0
+  // In halves, so that the record needs no padding.
+  private var sequenceLow: UInt32 = 0
+  private var sequenceHigh: UInt32 = 0
+
+  /// The message's sequence number in the log; 0 for one that is not in the log, or that is done.
+  public var sequence: UInt64 {
+    get { UInt64(sequenceHigh) << 32 | UInt64(sequenceLow) }
+    set {
+      sequenceLow = UInt32(truncatingIfNeeded: newValue)
+      sequenceHigh = UInt32(truncatingIfNeeded: newValue >> 32)
+    }
+  }
 
   /// How far the handshake of its QoS has come.
   enum State: UInt8, Sendable, BitwiseCopyable {
@@ -23,11 +35,15 @@ public struct Delivery: BitwiseCopyable, Sendable {
   public static var isList: UInt32 { 1 << 31 }
 
   /// A delivery that was not sent yet.
-  public init(message: UInt32, identifiers: UInt32, qos: QoS, retain: Bool, isShared: Bool) {
+  public init(
+    message: UInt32, identifiers: UInt32, qos: QoS, retain: Bool, isShared: Bool,
+    sequence: UInt64 = 0
+  ) {
     self.message = message
     self.identifiers = identifiers
     state = .waiting
     traits = qos.rawValue | (retain ? 4 : 0) | (isShared ? 16 : 0)
+    self.sequence = sequence
   }
 
   /// The QoS it is delivered with: the lower of the message's and the subscription's.
@@ -67,6 +83,9 @@ struct Outbound: BitwiseCopyable {
   var released: UInt32 = 0
   /// Sent over the present connection and not acknowledged: what the receive maximum bounds.
   var inFlight: UInt32 = 0
+  /// How many of those with an identifier the store is known to have: what a stored session sends
+  /// with QoS 2 is not sent before.
+  var stored: UInt32 = 0
   /// Identifier of the oldest, if it has one.
   var firstPacketID: UInt16 = 1
   /// Unacknowledged deliveries that are older than the ring, oldest first, and how many of them

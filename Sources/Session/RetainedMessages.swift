@@ -8,10 +8,10 @@ import Util
 /// holds them.
 public final class RetainedMessages: Sendable {
   private let index: Mutex<RetainedIndex>
-  private let store: any Store
+  private let store: any MessageStore
 
   /// An empty index over a store that holds no retained messages yet; `seed` is for its hashes.
-  public init(store: any Store, seed: HashSeed) {
+  public init(store: any MessageStore, seed: HashSeed) {
     self.store = store
     index = Mutex(RetainedIndex(seed: seed))
   }

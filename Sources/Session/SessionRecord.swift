@@ -24,8 +24,8 @@ public struct SessionRecord: BitwiseCopyable, Sendable {
   public var extras: UInt32 = 0
   /// Index of this session among those that the present message goes to; checked there.
   public var hit: UInt32 = 0
-  /// Seconds that the session outlives its connection; `UInt32.max` for ever.
-  public var expiryInterval: UInt32 = 0
+  /// What it has because it outlives its connection; 0 where it does not.
+  public internal(set) var lasting: UInt32 = 0
   /// The next packet identifier to be given out.
   var nextPacketID: UInt16 = 1
   /// Seconds between two packets that the client promised; 0 for no promise.
@@ -80,6 +80,8 @@ public struct SessionExtras: TimerOwner, Sendable {
   public var willDue: UInt32 = 0
   /// Tick at which the session expires, while the client is away; 0 for never.
   public var expiryDue: UInt32 = 0
+  /// Tick at which the session leaves memory for the store, while the client is away; 0 for never.
+  public var parkDue: UInt32 = 0
   /// The largest packet that the client takes, in bytes; 0 for any.
   public var maximumPacketSize: UInt32 = 0
   /// Topic aliases that the client takes from us.

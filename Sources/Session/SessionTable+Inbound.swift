@@ -92,11 +92,19 @@ extension SessionTable {
     return true
   }
 
-  /// Calls `body` with each unreleased identifier.
+  /// Calls `body` with each unreleased identifier; it must not change them.
   public func forEachInbound(_ slot: UInt32, _ body: (UInt16) -> Void) {
     let block = records[slot].inbound
     guard block != 0 else { return }
-    for packetID in UInt16(1)...65_535 where contains(block, packetID) { body(packetID) }
+    let header = unsafe blocks.address(of: block).load(as: Header.self)
+    if header.isBitmap != 0 {
+      for packetID in UInt16(1)...65_535 where contains(block, packetID) { body(packetID) }
+      return
+    }
+    for index in 0..<Int(header.count) {
+      let offset = SessionTable.headerBytes + 2 * index
+      body(unsafe blocks.address(of: block).load(fromByteOffset: offset, as: UInt16.self))
+    }
   }
 
   /// Moves the last identifier of a list to where `packetID` is.

@@ -53,7 +53,7 @@ extension SessionTable {
   /// there is no memory. `delivery` holds a reference of its own to the message, if it names one.
   public func sendNow(_ slot: UInt32, _ delivery: Delivery, bytes: Int) -> UInt16? {
     guard let ring = append(slot, delivery, bytes: bytes) else { return nil }
-    return number(slot, ring)
+    return number(slot, ring, sends: true)
   }
 
   /// Lets a message wait. False when the session may not hold more, or there is no memory; then
@@ -85,7 +85,7 @@ extension SessionTable {
     return ring == 0 ? 0 : Int(rings[ring].inFlight)
   }
 
-  private func append(_ slot: UInt32, _ delivery: Delivery, bytes: Int) -> UInt32? {
+  func append(_ slot: UInt32, _ delivery: Delivery, bytes: Int) -> UInt32? {
     var ring = records[slot].outbound
     if ring == 0 {
       guard let made = makeRing(slot) else { return nil }
@@ -100,9 +100,10 @@ extension SessionTable {
   }
 
   /// Gives the first waiting delivery its identifier.
-  private func number(_ slot: UInt32, _ ring: UInt32) -> UInt16? {
+  /// - Parameter sends: whether it is sent now; else it waits for the store.
+  func number(_ slot: UInt32, _ ring: UInt32, sends: Bool) -> UInt16? {
     if rings[ring].numbered >= spread(slot) {
-      guard setOldestApart(ring) else { return nil }
+      guard setOldestApart(slot, ring) else { return nil }
     }
     var packetID = records[slot].nextPacketID
     // An identifier in use is never given out again [MQTT-2.2.1-3]. The ring's own are behind this
@@ -113,13 +114,15 @@ extension SessionTable {
     if place == 0 { rings[ring].firstPacketID = packetID }
     var delivery = get(ring, place)
     delivery.state = delivery.qos == .exactlyOnce ? .awaitsPubRec : .awaitsPubAck
-    delivery.wasSent = true
+    delivery.wasSent = sends
     delivery.packetID = packetID
     set(ring, place, delivery)
     rings[ring].numbered += 1
-    rings[ring].transmitted += 1
-    rings[ring].released += 1
-    rings[ring].inFlight += 1
+    if sends {
+      rings[ring].transmitted += 1
+      rings[ring].released += 1
+      rings[ring].inFlight += 1
+    }
     return packetID
   }
 
@@ -147,9 +150,14 @@ extension SessionTable {
         if rings[ring].transmitted < rings[ring].numbered { return nil }
         continue
       }
-      guard outbound.waiting > 0, outbound.inFlight < quota(slot),
-        let packetID = number(slot, ring)
-      else { return nil }
+      guard outbound.waiting > 0, outbound.inFlight < quota(slot) else { return nil }
+      if get(ring, outbound.numbered).qos == .exactlyOnce && isStored(slot) {
+        // Its identifier must be stored before the client can see it, or another message could get
+        // it after a crash.
+        if numberAhead(slot, ring, second: second, expired: &expired) { continue }
+        return nil
+      }
+      guard let packetID = number(slot, ring, sends: true) else { return nil }
       let place = rings[ring].numbered - 1
       let delivery = get(ring, place)
       if messages.facts(delivery.message).isExpired(at: second) {
@@ -200,12 +208,19 @@ extension SessionTable {
         continue
       case .awaitsPubAck, .awaitsPubRec:
         guard rings[ring].inFlight < quota(slot) else { return nil }
+        if delivery.qos == .exactlyOnce && isStored(slot) && place >= rings[ring].stored {
+          return nil
+        }
       }
       rings[ring].transmitted += 1
+      rings[ring].released = max(rings[ring].released, rings[ring].transmitted)
       rings[ring].inFlight += 1
+      var sent = delivery
+      sent.wasSent = true
+      set(ring, place, sent)
       return Transmission(
-        isRelease: false, packetID: delivery.packetID, delivery: delivery, isRetry: true,
-        isHandedOver: false)
+        isRelease: false, packetID: delivery.packetID, delivery: delivery,
+        isRetry: delivery.wasSent, isHandedOver: false)
     }
     return nil
   }
@@ -275,17 +290,20 @@ extension SessionTable {
     delivery.state = .done
     set(ring, place, delivery)
     rings[ring].inFlight -= 1
-    forgetDone(ring)
+    forgetDone(slot, ring)
     freeIfEmpty(slot, ring)
   }
 
   /// Forgets the oldest deliveries of the ring that are done.
-  func forgetDone(_ ring: UInt32) {
-    while rings[ring].numbered > 0, get(ring, 0).state == .done { forgetOldest(ring) }
+  func forgetDone(_ slot: UInt32, _ ring: UInt32) {
+    while rings[ring].numbered > 0, get(ring, 0).state == .done { forgetOldest(slot, ring) }
   }
 
   /// Takes the oldest delivery, which has an identifier, out of the ring.
-  func forgetOldest(_ ring: UInt32) {
+  func forgetOldest(_ slot: UInt32, _ ring: UInt32) {
+    let record = records[slot].lasting
+    if record != 0 { lasting[record].forgotten &+= 1 }
+    if rings[ring].stored > 0 { rings[ring].stored -= 1 }
     rings[ring].head = (rings[ring].head + 1) & (rings[ring].capacity - 1)
     rings[ring].count -= 1
     rings[ring].numbered -= 1
@@ -308,6 +326,10 @@ extension SessionTable {
     freeIdentifiers(delivery.identifiers)
     delivery.message = 0
     delivery.identifiers = 0
+    if delivery.sequence != 0 {
+      finished.append(delivery.sequence)
+      delivery.sequence = 0
+    }
   }
 
   /// The connection has ended: what it was sent counts as not acknowledged, and is sent again.
@@ -337,12 +359,15 @@ extension SessionTable {
   func discardOutbound(_ slot: UInt32) {
     let ring = records[slot].outbound
     guard ring != 0 else { return }
+    // What the session was owed, the store knows of its own accord.
     for place in 0..<rings[ring].stragglerCount {
       var delivery = getStraggler(ring, place)
+      delivery.sequence = 0
       releaseBody(ring, &delivery)
     }
     for place in 0..<rings[ring].count {
       var delivery = get(ring, place)
+      delivery.sequence = 0
       releaseBody(ring, &delivery)
     }
     freeRing(slot, ring)

@@ -7,7 +7,7 @@ import Util
 extension SessionTable {
   /// Moves the oldest delivery of a full ring, and what is done behind it, out of the ring. False
   /// without memory.
-  func setOldestApart(_ ring: UInt32) -> Bool {
+  func setOldestApart(_ slot: UInt32, _ ring: UInt32) -> Bool {
     // The oldest is not done, or it would be gone.
     let count = rings[ring].stragglerCount
     if count == rings[ring].stragglerCapacity {
@@ -16,8 +16,8 @@ extension SessionTable {
     setStraggler(ring, count, get(ring, 0))
     rings[ring].stragglerCount = count + 1
     rings[ring].stragglersTransmitted += 1
-    forgetOldest(ring)
-    forgetDone(ring)
+    forgetOldest(slot, ring)
+    forgetDone(slot, ring)
     return true
   }
 

@@ -12,6 +12,11 @@ public final class SessionTable {
   public let extras: Slab<SessionExtras>
   /// Messages that a session of this loop waits to send, or its will: one copy for all of them.
   public let messages = MessagePool()
+  /// What `SessionRecord.lasting` names; `setExpiryInterval` adds, and `remove` removes.
+  public let lasting: Slab<LastingRecord>
+  /// Sequence numbers of messages of the log that sessions are done with, until the caller has told
+  /// the store and emptied it.
+  public var finished: [UInt64] = []
   let limits: SessionLimits
   let rings: Slab<Outbound>
   /// Blocks of rings, identifier sets and alias tables.
@@ -23,6 +28,7 @@ public final class SessionTable {
     self.limits = limits
     records = Slab(capacity: capacity + 1)
     extras = Slab(capacity: capacity + 1)
+    lasting = Slab(capacity: capacity + 1)
     rings = Slab(capacity: capacity + 1)
   }
 
@@ -32,6 +38,7 @@ public final class SessionTable {
   /// Whether `trim` would give memory back.
   public var hasSpare: Bool {
     blocks.hasSpare || messages.hasSpare || rings.hasSpare || records.hasSpare || extras.hasSpare
+      || lasting.hasSpare
   }
 
   /// Gives memory that was needed for a busy time back to the system.
@@ -41,10 +48,11 @@ public final class SessionTable {
     rings.trim()
     records.trim()
     extras.trim()
+    lasting.trim()
   }
 
   /// The memory of the sessions themselves.
-  public var memory: PoolMemory { records.memory + extras.memory }
+  public var memory: PoolMemory { records.memory + extras.memory + lasting.memory }
 
   /// The memory of what they have in flight or waiting, of wills and of aliases.
   public var inFlightMemory: PoolMemory { rings.memory + blocks.memory + messages.memory }
@@ -72,6 +80,7 @@ public final class SessionTable {
     discardOutbound(slot)
     discardInbound(slot)
     discardExtras(slot)
+    discardLasting(slot)
     records[slot].generation = 0
     records.remove(slot)
   }
@@ -133,8 +142,9 @@ public final class SessionTable {
     let extra = records[slot].extras
     guard extra != 0 else { return }
     let value = extras[extra]
-    guard value.will == 0, value.expiryDue == 0, value.maximumPacketSize == 0,
-      value.sendAliasMaximum == 0, value.receivedAliases == 0, value.sentAliases == 0
+    guard value.will == 0, value.expiryDue == 0, value.parkDue == 0,
+      value.maximumPacketSize == 0, value.sendAliasMaximum == 0, value.receivedAliases == 0,
+      value.sentAliases == 0
     else { return }
     precondition(!value.timer.isSet, "the timer names what is removed")
     extras.remove(extra)

@@ -2,7 +2,7 @@ import Synchronization
 import Util
 
 /// A store that ends with the process.
-public final class MemoryStore: Store {
+public final class MemoryStore: MessageStore {
   private struct Record: BitwiseCopyable {
     var block: UInt32
     /// Behind the first four bytes, which a free record uses itself.

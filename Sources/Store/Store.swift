@@ -1,80 +1,170 @@
-import Util
+/// Where sessions, their subscriptions, the log and retained messages are kept that must outlive the
+/// process.
+///
+/// Loops hand in what they want done, a batch for each turn, and go on; the store does it on a thread
+/// of its own, many batches in one transaction, and says when it is durable. Batches are done in the
+/// order in which they are handed in, and so are the orders of a batch; what loops are told comes in
+/// that order too. A transaction holds a batch wholly or not at all.
+///
+/// Whatever keeps the data, an order that was answered is durable: no crash takes it back. Methods may
+/// be called from any thread, and block for no longer than a copy in memory takes.
+public protocol Store: AnyObject, Sendable {
+  /// The name of the kind, as in the configuration: `sqlite`.
+  var kind: String { get }
 
-/// A message in a store, named for as long as it is there.
-public struct StoredMessageID: Hashable, Sendable, BitwiseCopyable {
-  /// Means something to the store that gave it out only. Never 0, so that a caller may let 0 stand
-  /// for "no message".
-  public var rawValue: UInt64
+  /// Begins to work, and tells `listener` of it from now on.
+  func start(_ listener: any StoreListener)
 
-  /// An identifier that was written down as a number, such as the one in an index.
-  public init(rawValue: UInt64) { self.rawValue = rawValue }
+  /// Does what was handed in, as far as that is possible at once, and ends.
+  func stop()
+
+  /// Takes a batch over.
+  func submit(_ batch: StoreBatch)
+
+  /// Bytes of batches that are not committed.
+  var pendingBytes: Int { get }
+
+  /// Whether the last attempt to write failed, so that what is handed in now will wait.
+  var isFailing: Bool { get }
+
+  /// Whether the store may hold a session of a client: true for each that it holds, and rarely for
+  /// another.
+  func mayHaveSession(of clientID: Span<UInt8>) -> Bool
+
+  /// Whether any message may be retained; once so, it stays so.
+  var mayHaveRetained: Bool { get }
+
+  /// A number for a session that is to be created, never used before.
+  func makeSessionID() -> StoredSessionID
+
+  /// Counters of what was done.
+  var statistics: StoreStatistics { get }
 }
 
-/// Why a store did not take or give a message.
-public enum StoreError: Error, Sendable {
-  /// The store holds as many messages or bytes as it may.
-  case full
-  /// The store can't be read or written at present; the text says why.
-  case unavailable(String)
+/// What a store tells, on its own thread: it must not be kept waiting.
+public protocol StoreListener: AnyObject, Sendable {
+  /// What was committed, for one loop, in order.
+  func deliver(_ events: [StoreEvent], to loop: Int)
+
+  /// The loops whose subscribers want a message that was appended, as a set of bits.
+  func loops(for topic: Span<UInt8>) -> UInt64
+
+  /// From now on the filter has subscriptions of stored sessions that messages are kept for.
+  func gainedReaders(_ filter: Span<UInt8>)
+
+  /// The filter, which was gained before, has none any more.
+  func lostReaders(_ filter: Span<UInt8>)
+
+  /// All filters are known: until then, each topic may have readers.
+  func knowsReaders()
+
+  /// Writing fails, or works again.
+  func storeChanged(_ state: StoreState)
 }
 
-/// What is kept of a message besides its topic, properties and payload: eight bytes that the
-/// store does not look into.
-public struct StoredFacts: BitwiseCopyable, Sendable {
-  /// The QoS it was published with: 0 to 2.
-  public var qos: UInt8
-  /// Second at which it expires; 0 for never.
-  public var expiresAt: UInt32
+/// Whether a store can be written.
+public enum StoreState: Sendable, Equatable {
+  /// It works.
+  case working
+  /// It can't be written at present, for this reason; it is tried again and again.
+  case failing(String)
+}
 
-  /// Neither value is checked: the store gives them back as they are.
-  public init(qos: UInt8, expiresAt: UInt32) {
-    self.qos = qos
-    self.expiresAt = expiresAt
+/// What a store has done since it was opened.
+public struct StoreStatistics: BitwiseCopyable, Sendable {
+  /// Transactions that were committed.
+  public var commits: UInt64 = 0
+  /// Transactions that failed and were tried again.
+  public var failures: UInt64 = 0
+  /// Messages that were appended to the log.
+  public var appended: UInt64 = 0
+  /// Messages that are in the log.
+  public var messages: UInt64 = 0
+  /// Bytes of the messages in the log.
+  public var bytes: UInt64 = 0
+  /// Messages that went unread, because they expired or the log was full.
+  public var unread: UInt64 = 0
+  /// Stored sessions.
+  public var sessions: UInt64 = 0
+  /// Retained messages.
+  public var retained: UInt64 = 0
+
+  /// All zero.
+  public init() {}
+}
+
+/// A stored session; its number is never used again.
+public typealias StoredSessionID = UInt64
+
+/// What one loop asks of the store in a turn. The loop fills it and hands it in; then it is the
+/// store's.
+public final class StoreBatch: @unchecked Sendable {
+  /// The loop that is answered.
+  public let loop: Int
+  /// Rises with each batch of a loop; `StoreEvent.committed` names it.
+  public let ticket: UInt64
+  /// The messages that the orders name.
+  public var messages = MessageRecords()
+  /// What is to be done, in order.
+  public var orders: [StoreOrder] = []
+  /// Whether a message is to be retained.
+  public var retains = false
+  /// Bytes that the orders have besides the messages, about.
+  public var orderBytes = 0
+
+  /// An empty batch.
+  public init(loop: Int, ticket: UInt64) {
+    self.loop = loop
+    self.ticket = ticket
+  }
+
+  /// Bytes that the batch takes, about.
+  public var byteCount: Int {
+    messages.byteCount + orderBytes + orders.count * MemoryLayout<StoreOrder>.stride
   }
 }
 
-/// Where messages are kept that outlive the moment.
-///
-/// A store keeps each message once, under an identifier that it gives out, and knows nothing of
-/// who is owed it: topics are found through the index that `PubSub` keeps, subscribers through
-/// sessions. Methods may be called from any thread, and block no longer than a copy in memory
-/// takes; a store with a disk behind it writes on a thread of its own.
-public protocol Store: AnyObject, Sendable {
-  /// The name of the kind, as in the configuration: `memory`.
-  var kind: String { get }
+/// One thing to be done.
+public enum StoreOrder: Sendable {
+  /// Take the message at an offset of the batch's messages: append it where `appends` says so, and keep
+  /// it as its topic's retained one where it does itself. `pending` comes back if it is refused.
+  case publish(offset: Int, appends: Bool, pending: UInt64)
+  /// Keep a new session.
+  case create(StoredSessionID, client: [UInt8], SessionPresence, SessionProgress)
+  /// Give the session of a client: answered by `StoreEvent.session`.
+  case load(SessionQuery)
+  /// Note that a session's client came or went.
+  case presence(StoredSessionID, SessionPresence)
+  /// Note what a session has in flight.
+  case progress(StoredSessionID, SessionProgress)
+  /// Forget a session, what it subscribed to and what it was owed.
+  case end(StoredSessionID)
+  /// Keep a subscription, or change the one to the same filter.
+  case subscribe(StoredSessionID, StoredSubscription)
+  /// Forget a subscription, and what was owed through it and is not in flight.
+  case unsubscribe(StoredSessionID, filter: [UInt8])
+  /// Read what a session is owed: answered by `StoreEvent.page`.
+  case read(LogQuery)
+  /// A message is owed to this many subscriptions fewer.
+  case release(sequence: UInt64, count: UInt32)
+  /// Find retained messages: answered by `StoreEvent.retained`.
+  case findRetained(RetainedQuery)
+}
 
-  /// Keeps a copy of a message.
-  /// - Parameter old: the message whose place it takes: it does not count against the limits, so
-  ///   that a full store can still change what it holds. It stays until the caller removes it.
-  /// - Throws: `StoreError`.
-  func insert(
-    _ facts: StoredFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
-    replacing old: StoredMessageID?
-  ) throws(StoreError) -> StoredMessageID
-
-  /// Calls `body` with a message, valid during the call; false when it is not there any more.
-  /// - Throws: `StoreError`.
-  func read(
-    _ id: StoredMessageID,
-    _ body: (
-      _ facts: StoredFacts, _ topic: Span<UInt8>, _ properties: Span<UInt8>,
-      _ payload: Span<UInt8>
-    ) -> Void
-  ) throws(StoreError) -> Bool
-
-  /// Forgets a message, if it is there.
-  /// - Throws: `StoreError`.
-  func remove(_ id: StoredMessageID) throws(StoreError)
-
-  /// What the store has in this process's memory.
-  var memory: PoolMemory { get }
-
-  /// Whether `trim` would give memory back.
-  var hasSpare: Bool { get }
-
-  /// Gives memory that was needed for a busy time back to the system.
-  func trim()
-
-  /// Messages and bytes of topic, properties and payload that are kept.
-  var size: (messages: Int, bytes: Int) { get }
+/// What a loop is told.
+public enum StoreEvent: Sendable {
+  /// All batches of this loop up to this ticket are durable.
+  case committed(ticket: UInt64)
+  /// A message of a batch was refused: there is no room for it.
+  case refused(pending: UInt64)
+  /// Messages were appended that subscribers of the loop may be owed.
+  case segment(LogSegment)
+  /// The answer to a `load`.
+  case session(SessionAnswer)
+  /// The answer to a `read`.
+  case page(LogPage)
+  /// The answer to a `findRetained`.
+  case retained(RetainedPage)
+  /// Clients, by their ids, whose sessions have a will or their end due.
+  case due([[UInt8]])
 }

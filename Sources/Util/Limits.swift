@@ -95,6 +95,26 @@ public enum Limits {
   /// Log lines about clients that one loop writes in a second; the rest are counted.
   public static var logLinesPerSecond: Int { 10 }
 
+  // MARK: Stored sessions
+
+  /// Messages of the log that a session takes before it can send them; what it is owed beyond waits in
+  /// the store. Each costs 16 bytes with every write of the session.
+  public static var takenAhead: Int { 64 }
+
+  /// Bytes of messages that a session takes before it can send them, though one always.
+  public static var takenAheadBytes: Int { 1 << 20 }
+
+  /// Bytes of orders for the store from which publishers are held back: what it commits in some
+  /// tenths of a second.
+  public static var storeHighWater: Int { 16 << 20 }
+
+  /// Filters of one session whose retained messages the store is asked for at a time: each may take a
+  /// page.
+  public static var retainedAsks: Int { 16 }
+
+  /// Bytes of retained messages that one answer of the store has.
+  public static var retainedPageBytes: Int { 65_536 }
+
   // MARK: Between loops
 
   /// Bytes of publishes on their way to one loop from which publishers are held back. A loop

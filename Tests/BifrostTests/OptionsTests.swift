@@ -60,6 +60,7 @@ struct OptionsTests {
     ("--mqtt-receive-maximum=7", "receiveMaximum", "7"),
     ("--mqtt-max-queued-messages=7", "maximumQueuedMessages", "7"),
     ("--mqtt-max-queued-bytes=7", "maximumQueuedBytes", "7"),
+    ("--session-park-after=7ms", "parkAfterMilliseconds", "7"),
   ]
 
   @Test("the changes above cover every field but the addresses")

@@ -55,8 +55,8 @@ struct ProblemTests {
     ("log.level: info\nmqtt: [1\n", "3: not valid YAML: did not find expected ',' or ']'"),
     ("? [a]\n: 1\n", "1: a key has to be a word"),
     (
-      "store:\n  kind: sqlite\n",
-      "2: store.kind: \"sqlite\" is not supported; this version knows only memory"
+      "store:\n  kind: disk\n",
+      "2: store.kind: \"disk\" is not supported; use one of sqlite, memory"
     ),
     (
       "shutdown:\n  timeout: 10\n",

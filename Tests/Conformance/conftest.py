@@ -1,8 +1,8 @@
-"""A broker for the tests, started once for each number of loops, and clients that end with them.
+"""A broker for the tests, started once for each kind, and clients that end with them.
 
 BIFROST_BIN        the broker's binary (.build/release/bifrost)
 BROKER_ADDRESS     host:port of a running broker instead; tests that need flags of their own skip
-CONFORMANCE_LOOPS  the numbers of loops to test (1,2)
+CONFORMANCE_KINDS  the kinds of broker to test: loops/store (1/sqlite,2/sqlite,2/memory)
 """
 import itertools
 import os
@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -22,7 +23,8 @@ from wire_client import Client  # noqa: E402  the path above comes first
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("BIFROST_BIN", os.path.join(ROOT, ".build/release/bifrost"))
 RUNNING = os.environ.get("BROKER_ADDRESS")
-LOOPS = ["running"] if RUNNING else os.environ.get("CONFORMANCE_LOOPS", "1,2").split(",")
+KINDS = ["running"] if RUNNING else os.environ.get(
+    "CONFORMANCE_KINDS", "1/sqlite,2/sqlite,2/memory").split(",")
 # Names are unique over the whole run, also against a broker that has run tests before.
 numbers = itertools.count(1)
 PREFIX = f"c{os.getpid()}x{int(time.time()) % 100000}"
@@ -31,8 +33,11 @@ PREFIX = f"c{os.getpid()}x{int(time.time()) % 100000}"
 class Broker:
     """A broker process of our own, with its log."""
 
-    def __init__(self, *flags):
-        command = [BINARY, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--log-level", "info"]
+    def __init__(self, kind, *flags):
+        loops, store = kind.split("/")
+        self.data = tempfile.TemporaryDirectory(prefix="bifrost-")
+        command = [BINARY, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--log-level", "info",
+                   "--net-loops", loops, "--store-kind", store, "--data-dir", self.data.name]
         # The settings are the flags alone, whatever the environment of the tests names.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BIFROST_")}
         self.process = subprocess.Popen(
@@ -62,6 +67,8 @@ class Broker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+        finally:
+            self.data.cleanup()
 
 
 def ended(broker, flags=""):
@@ -69,25 +76,25 @@ def ended(broker, flags=""):
     assert status == 0, f"broker {flags} ended with {status}:\n" + "".join(broker.log[-50:])
 
 
-@pytest.fixture(scope="session", params=LOOPS, ids=lambda n: f"loops-{n}")
-def loops(request):
+@pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.replace("/", "-"))
+def broker_kind(request):
     return request.param
 
 
 @pytest.fixture(scope="session")
-def broker(loops):
+def broker(broker_kind):
     """The address of the broker that most tests share."""
     if RUNNING:
         host, port = RUNNING.rsplit(":", 1)
         yield (host, int(port))
         return
-    own = Broker("--net-loops", loops)
+    own = Broker(broker_kind)
     yield own.address
     ended(own)
 
 
 @pytest.fixture(scope="session")
-def special(loops):
+def special(broker_kind):
     """Starts brokers with flags of their own, each once; gives the address."""
     if RUNNING:
         pytest.skip("needs a broker with flags of its own, and BROKER_ADDRESS is set")
@@ -95,7 +102,7 @@ def special(loops):
 
     def start(*flags):
         if flags not in brokers:
-            brokers[flags] = Broker("--net-loops", loops, *flags)
+            brokers[flags] = Broker(broker_kind, *flags)
         return brokers[flags].address
 
     yield start

@@ -249,6 +249,9 @@ class Model:
             if own in entry.sure:
                 entry.sure.remove(own)
                 entry.maybe.append(own)
+                # It was to come with the subscription that is gone; those of QoS 0 promise nothing.
+                if own.qos > 0 and all(s.qos == 0 for s in entry.sure):
+                    entry.must = False
             if not entry.sure and not replaced:
                 entry.must = False
             if own in entry.retained and not replaced:

@@ -13,7 +13,7 @@ import time
 
 import pytest
 import wire
-from conftest import LOOPS, RUNNING, Broker, ended
+from conftest import KINDS, RUNNING, Broker, ended
 from model import Model, Session, Subscription
 from wire_client import Client, Closed
 
@@ -573,13 +573,13 @@ class Play:
 
 
 @pytest.fixture(scope="module")
-def four_loops(loops):
+def four_loops(broker_kind):
     """More loops than cores, each with its own table of open files."""
     if RUNNING:
         pytest.skip("needs a broker with flags of its own, and BROKER_ADDRESS is set")
-    if loops != LOOPS[0]:
-        pytest.skip("runs once, whatever the number of the other brokers' loops")
-    own = Broker("--net-loops", "4", "--net-private-descriptors", "on")
+    if broker_kind != KINDS[0]:
+        pytest.skip("runs once, whatever the other kinds of broker")
+    own = Broker("4/sqlite", "--net-private-descriptors", "on")
     yield own.address
     ended(own)
 

@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -33,10 +34,14 @@ CONNECT = bytes.fromhex("101000044d5154540402003c0004") + b"cli1"
 CONNACK = bytes.fromhex("20020000")
 
 
+DATA = tempfile.TemporaryDirectory(prefix="bifrost-cli-")
+
+
 def environment(**variables: str) -> dict[str, str]:
     """Ours without what would configure the broker."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BIFROST_")}
-    return kept | variables
+    # No two brokers share a store.
+    return kept | {"BIFROST_DATA_DIR": tempfile.mkdtemp(dir=DATA.name)} | variables
 
 
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -217,7 +222,7 @@ def test_the_environment_may_name_the_file(tmp_path):
         ("mqtt:\n  max-qoss: 1\n", 2, ["mqtt.max-qoss", "mqtt.max-qos?"]),
         ("mqtt:\n\n  receive-maximum: 0\n", 3, ["mqtt.receive-maximum", "1 to 65535"]),
         ("log:\n  level: [info]\n", 2, ["log.level"]),
-        ("store.kind: sqlite\n", 1, ["store.kind", "memory"]),
+        ("store.kind: disk\n", 1, ["store.kind", "sqlite", "memory"]),
         ("mqtt.tcp.listen: 0.0.0.0:0\n", 1, ["mqtt.tcp.listen", "auth.anonymous"]),
         ("log: {\n", 2, ["YAML"]),
     ],

@@ -166,7 +166,7 @@ import Util
 }
 
 /// A store in which something happens at the worst moment.
-private final class InterruptedStore: Store {
+private final class InterruptedStore: MessageStore {
   let inner = MemoryStore(maximumMessages: 100, maximumBytes: 10_000)
   /// Called once, after a read.
   let afterRead = Mutex<(@Sendable () -> Void)?>(nil)

@@ -22,7 +22,7 @@ import Testing
     }
     #expect(bench.table.messages.count == 1 && bench.table.inFlightCount(bench.slot) == 1)
     let used = bench.table.blocks.usedBytes
-    #expect(used <= 1024, "\(used) bytes")
+    #expect(used <= 1536, "\(used) bytes")
     bench.reconnect()
     #expect(bench.pump() == [.publish(1, Sample(0), dup: true)])
     #expect(bench.ack(1) == .completed && bench.isEmpty)

@@ -7,9 +7,10 @@ import Util
 @Suite struct StrideTests {
   @Test func records() {
     #expect(MemoryLayout<SessionRecord>.stride == 48)
-    #expect(MemoryLayout<SessionExtras>.stride == 52)
+    #expect(MemoryLayout<SessionExtras>.stride == 56)
     #expect(MemoryLayout<Outbound>.stride == 56)
-    #expect(MemoryLayout<Delivery>.stride == 12)
+    #expect(MemoryLayout<Delivery>.stride == 20)
+    #expect(MemoryLayout<LastingRecord>.stride == 32)
     #expect(MemoryLayout<MessageFacts>.stride == 12)
     #expect(MemoryLayout<SessionOwner>.stride == 12)
   }

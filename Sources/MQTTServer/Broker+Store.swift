@@ -1,0 +1,38 @@
+import Logging
+import PubSub
+import Session
+import Store
+import Util
+
+/// What the store tells, on its thread.
+extension Broker: StoreListener {
+  func deliver(_ events: [StoreEvent], to loop: Int) {
+    guard loop < mailboxes.count else { return }
+    mailboxes[loop].post(.store(events))
+  }
+
+  func loops(for topic: Span<UInt8>) -> UInt64 {
+    guard let interest else { return 1 }
+    return interest.loops(forTopic: topic, topicHash: topicHash(topic, seed: seed))
+  }
+
+  func gainedReaders(_ filter: Span<UInt8>) {
+    readers?.add(InterestKey(filter: filter, seed: seed), loop: 0)
+  }
+
+  func lostReaders(_ filter: Span<UInt8>) {
+    readers?.remove(InterestKey(filter: filter, seed: seed), loop: 0)
+  }
+
+  func knowsReaders() { areReadersKnown.store(true, ordering: .releasing) }
+
+  func storeChanged(_ state: StoreState) {
+    switch state {
+    case .working: logger.notice("the store can be written again")
+    case .failing(let reason):
+      logger.error(
+        "the store can't be written, and is tried again: publishers of messages that have to be kept wait",
+        metadata: ["reason": "\(reason)"])
+    }
+  }
+}

@@ -1,0 +1,146 @@
+import Packet
+import Session
+import Store
+import Util
+
+/// What waits until the store has done what a loop handed in.
+enum Awaited {
+  /// An acknowledgement for a client.
+  case acknowledgement(Reply, PacketType, packetID: UInt16, ReasonCode)
+  /// An UNSUBACK.
+  case unsubscribed(Reply, packetID: UInt16, reasons: [UInt8])
+  /// A SUBSCRIBE, to be done now that it is stored.
+  case subscribed(Reply, StoredSubscribe)
+  /// A client that has said goodbye.
+  case left(Reply)
+  /// A client that connects, whose session is stored.
+  case connected(session: UInt32, generation: UInt32)
+  /// What a session has in flight up to a place of its window.
+  case window(session: UInt32, generation: UInt32, end: UInt32)
+
+  /// The connection that is answered, where there is one.
+  var reply: Reply? {
+    switch self {
+    case .acknowledgement(let reply, _, _, _), .unsubscribed(let reply, _, _),
+      .subscribed(let reply, _):
+      reply
+    case .connected, .window, .left: nil
+    }
+  }
+}
+
+/// A connection that is to be answered, and whose it is.
+struct Reply: BitwiseCopyable, Equatable {
+  var slot: UInt32
+  var generation: UInt32
+}
+
+/// One loop's end of the store: what it hands in at the end of the turn, and what waits for it.
+///
+/// It belongs to the loop's thread.
+final class StoreClient {
+  let store: any Store
+  private let loop: Int
+  private var batch: StoreBatch?
+  private var nextTicket: UInt64 = 1
+
+  /// What waits, oldest first, from `head` on.
+  private var awaited: [(ticket: UInt64, what: Awaited)] = []
+  private var head = 0
+  /// The number of the first in `awaited`: each has one, which never changes.
+  private var firstNumber: UInt64 = 0
+  /// How much waits for each connection, by slot: answers keep their order.
+  private var waiting: [UInt32: Int] = [:]
+
+  init(_ store: any Store, loop: Int) {
+    self.store = store
+    self.loop = loop
+  }
+
+  // MARK: Orders
+
+  private var current: StoreBatch {
+    if let batch { return batch }
+    let made = StoreBatch(loop: loop, ticket: nextTicket)
+    nextTicket += 1
+    batch = made
+    return made
+  }
+
+  /// Adds an order to what is handed in at the end of the turn.
+  /// - Parameter bytes: that it takes beside itself, about.
+  func add(_ order: StoreOrder, bytes: Int = 0) {
+    let batch = current
+    batch.orders.append(order)
+    batch.orderBytes += bytes
+  }
+
+  /// Adds a message to be appended or retained.
+  /// - Parameter appends: whether it goes to the log.
+  /// - Parameter isAnswered: whether the next that waits is its acknowledgement, which says so if the
+  ///   message is refused.
+  func publish(
+    _ facts: LoggedFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
+    appends: Bool, isAnswered: Bool
+  ) {
+    let batch = current
+    let offset = batch.messages.append(
+      facts, topic: topic, properties: properties, payload: payload)
+    if facts.retain { batch.retains = true }
+    batch.orders.append(
+      .publish(offset: offset, appends: appends, pending: isAnswered ? nextNumber : .max))
+  }
+
+  /// Hands in what was gathered.
+  func submit() {
+    guard let batch else { return }
+    self.batch = nil
+    store.submit(batch)
+  }
+
+  // MARK: What waits
+
+  private var nextNumber: UInt64 { firstNumber + UInt64(awaited.count - head) }
+
+  /// Lets something wait until all that was added up to now is done.
+  func wait(_ what: Awaited) {
+    // What it waits for may be added later in the turn, such as what a session has in flight.
+    let ticket = current.ticket
+    if let reply = what.reply { waiting[reply.slot, default: 0] += 1 }
+    awaited.append((ticket, what))
+  }
+
+  /// Whether an answer to a connection waits, so that later ones have to as well.
+  func isWaiting(_ slot: UInt32) -> Bool { !waiting.isEmpty && waiting[slot] != nil }
+
+  /// A message was refused: its acknowledgement, if it has one, says so.
+  func refuse(_ number: UInt64) {
+    guard number >= firstNumber else { return }
+    let place = head + Int(number - firstNumber)
+    guard place < awaited.count,
+      case .acknowledgement(let reply, let type, let packetID, _) = awaited[place].what,
+      type == .pubAck || type == .pubRec
+    else { return }
+    awaited[place].what = .acknowledgement(
+      reply, type, packetID: packetID, .quotaExceeded)
+  }
+
+  /// Takes the oldest that waits for nothing after a ticket; nil where there is none.
+  func next(through ticket: UInt64) -> Awaited? {
+    guard head < awaited.count, awaited[head].ticket <= ticket else { return nil }
+    let what = awaited[head].what
+    head += 1
+    firstNumber += 1
+    if let reply = what.reply, let count = waiting[reply.slot] {
+      waiting[reply.slot] = count > 1 ? count - 1 : nil
+    }
+    if head == awaited.count {
+      awaited.removeAll(keepingCapacity: head <= 4096)
+      head = 0
+    } else if head >= 4096 && head * 2 >= awaited.count {
+      awaited.removeFirst(head)
+      head = 0
+    }
+    return what
+  }
+}

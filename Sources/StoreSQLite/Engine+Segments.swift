@@ -1,0 +1,92 @@
+import Store
+import Util
+
+/// Segments in memory, and those that come from the database when they are asked for.
+extension Engine {
+  /// The segment that holds a sequence number; nil where it is gone.
+  func state(of sequence: UInt64) throws(DatabaseError) -> SegmentState? {
+    if let cached = cachedState(of: sequence) { return cached }
+    return try readState(
+      try database.statement(
+        """
+        SELECT l.sequence, l.span, l.appended_at, l.body, o.counts FROM log l
+        LEFT JOIN owed o ON o.sequence = l.sequence
+        WHERE l.sequence <= ?1 ORDER BY l.sequence DESC LIMIT 1
+        """
+      ).bind(1, sequence), holding: sequence)
+  }
+
+  private func readState(
+    _ query: Statement, holding sequence: UInt64
+  ) throws(DatabaseError) -> SegmentState? {
+    defer { query.reset() }
+    guard try query.step() else { return nil }
+    let first = query.unsigned(0)
+    let span = query.word(1)
+    guard sequence >= first, sequence < first + UInt64(span) else { return nil }
+    // What is cached may be newer than what is written.
+    if let cached = states[first] { return cached }
+    // Places in a segment have two bytes.
+    guard span <= 1 << 16, let records = query.withBytes(3, { MessageRecords(copying: $0) }) else {
+      throw DatabaseError(code: 11, message: "segment \(first) of the log is damaged")
+    }
+    let counts = query.isNull(4) ? nil : query.withBytes(4) { SegmentState.decodeCounts($0) }
+    let state = SegmentState(
+      LogSegment(first: first, span: span, records: records), appendedAt: query.word(2),
+      counts: counts)
+    cache(state)
+    return state
+  }
+
+  /// The segment of the cache that holds a sequence number.
+  private func cachedState(of sequence: UInt64) -> SegmentState? {
+    let place = orderPlace(behind: sequence)
+    guard place > 0, let state = states[stateOrder[place - 1]], sequence <= state.last else {
+      return nil
+    }
+    return state
+  }
+
+  /// How many keys of the cache are not above a sequence number.
+  private func orderPlace(behind sequence: UInt64) -> Int {
+    if let last = stateOrder.last, last <= sequence { return stateOrder.count }
+    var low = 0
+    var high = stateOrder.count
+    while low < high {
+      let middle = (low + high) / 2
+      if stateOrder[middle] <= sequence { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  func cache(_ state: SegmentState) {
+    states[state.first] = state
+    stateOrder.insert(state.first, at: orderPlace(behind: state.first))
+    cachedBytes += state.segment.records.byteCount
+  }
+
+  func uncache(_ state: SegmentState) {
+    guard states.removeValue(forKey: state.first) != nil else { return }
+    let place = orderPlace(behind: state.first)
+    stateOrder.remove(at: place - 1)
+    cachedBytes -= state.segment.records.byteCount
+  }
+
+  /// Lets go of the oldest segments where there are too many. To be called between transactions: what
+  /// is cached then is as it is written.
+  func trimCache() {
+    var excess = 0
+    var bytes = cachedBytes
+    while excess < stateOrder.count - 1,
+      bytes > StoreConstants.cachedSegmentBytes
+        || stateOrder.count - excess > StoreConstants.cachedSegments
+    {
+      if let state = states.removeValue(forKey: stateOrder[excess]) {
+        bytes -= state.segment.records.byteCount
+      }
+      excess += 1
+    }
+    cachedBytes = bytes
+    stateOrder.removeFirst(excess)
+  }
+}

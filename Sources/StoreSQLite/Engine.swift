@@ -1,0 +1,266 @@
+import PubSub
+import Store
+import Util
+
+/// The tables and what they mean, one order after the other, for the store's thread. It decides no
+/// transaction: whoever calls it begins one, and commits it or calls `reset`.
+final class Engine {
+  let database: Database
+  let limits: StoreLimits
+  let listener: any StoreListener
+  /// Clients that have a session, by hashes; asked by all loops.
+  let clients: InterestIndex
+  let filters: FilterCache
+  /// The number of this run of the broker.
+  private(set) var epoch: UInt64 = 0
+  /// The second since 1970 of the present transaction; it never goes back, not even over a restart.
+  private(set) var now: UInt32 = 0
+  /// The second at which this run began.
+  private(set) var startedAt: UInt32 = 0
+  /// Whether all sessions that the last run left connected are noted as away.
+  var areConnectionsEnded = false
+  /// The sequence number of the next message.
+  var nextSequence: UInt64 = 1
+  var totals = Totals()
+  /// Totals as the database has them.
+  private var storedTotals = Totals()
+  private var storedSequence: UInt64 = 0
+  private var storedClock: UInt32 = 0
+
+  // MARK: The present transaction
+
+  /// The segment that is being filled; nil where none is.
+  var open: OpenSegment?
+  /// What sessions have in flight that is not written yet.
+  var progress: [StoredSessionID: SessionProgress] = [:]
+  /// Scratch of one message: the rows of the filters that match.
+  var matchedFilters: [UInt32] = []
+  /// Segments whose counts have changed.
+  var touched: [SegmentState] = []
+  /// What is to be told once the transaction is committed, in order.
+  var effects: [Effect] = []
+  var appended: UInt64 = 0
+  private var gained: [[UInt8]] = []
+  private var lost: [[UInt8]] = []
+  var gainedClients: [[UInt8]] = []
+  var lostClients: [[UInt8]] = []
+
+  // MARK: The cache of segments
+
+  var states: [UInt64: SegmentState] = [:]
+  /// The keys of `states`, rising.
+  var stateOrder: [UInt64] = []
+  var cachedBytes = 0
+
+  /// What the log and the other tables hold.
+  struct Totals: Equatable {
+    var messages: Int64 = 0
+    var bytes: Int64 = 0
+    var unread: Int64 = 0
+    var sessions: Int64 = 0
+    var retained: Int64 = 0
+    var retainedBytes: Int64 = 0
+  }
+
+  /// Something that loops are told.
+  enum Effect {
+    case event(loop: Int, StoreEvent)
+    case segment(LogSegment, loops: UInt64)
+  }
+
+  init(
+    _ database: Database, limits: StoreLimits, seed: HashSeed, clients: InterestIndex,
+    listener: any StoreListener
+  ) {
+    self.database = database
+    self.limits = limits
+    self.listener = listener
+    self.clients = clients
+    filters = FilterCache(seed: seed)
+  }
+
+  // MARK: Beginning and ending
+
+  /// Begins a run, whose epoch is in the database already: reads what is kept in memory.
+  func begin(wallClock: UInt32) throws(DatabaseError) {
+    epoch = UInt64(try meta("epoch"))
+    try readTotals()
+    setClock(wallClock)
+    startedAt = now
+    try readWildcards()
+  }
+
+  /// Tells the listener which filters have readers, and notes which clients have sessions.
+  func announce() throws(DatabaseError) {
+    let readers = try database.statement("SELECT text FROM filter WHERE readers > 0")
+    while try readers.step() { readers.withBytes(0) { listener.gainedReaders($0) } }
+    let sessions = try database.statement("SELECT client FROM session")
+    while try sessions.step() {
+      sessions.withBytes(0) { clients.add(InterestKey(exactly: $0, seed: clients.seed), loop: 0) }
+    }
+  }
+
+  /// Sets the time of the transaction.
+  func setClock(_ wallClock: UInt32) { now = max(now, wallClock) }
+
+  private func readTotals() throws(DatabaseError) {
+    totals.messages = try meta("messages")
+    totals.bytes = try meta("bytes")
+    totals.unread = try meta("unread")
+    totals.sessions = try meta("sessions")
+    totals.retained = try meta("retained")
+    totals.retainedBytes = try meta("retained-bytes")
+    storedTotals = totals
+    nextSequence = max(1, UInt64(try meta("next-sequence")))
+    storedSequence = nextSequence
+    storedClock = UInt32(truncatingIfNeeded: try meta("clock"))
+    setClock(storedClock)
+  }
+
+  private func readWildcards() throws(DatabaseError) {
+    filters.removeAll()
+    let query = try database.statement(
+      "SELECT text, id, readers FROM filter WHERE is_wildcard = 1 AND readers > 0")
+    while try query.step() {
+      let value = FilterCache.Known(id: query.word(1), readers: query.word(2), isWildcard: true)
+      query.withBytes(0) { filters.set($0, value) }
+    }
+  }
+
+  private func meta(_ name: StaticString) throws(DatabaseError) -> Int64 {
+    let query = try database.statement("SELECT value FROM meta WHERE name = ?1")
+    query.bindText(1, name)
+    defer { query.reset() }
+    guard try query.step() else {
+      throw DatabaseError(code: 11, message: "the store has no number '\(name)'")
+    }
+    let number = query.number(0)
+    // So that no sum of it and what is counted overflows.
+    guard number >= 0, number < 1 << 62 else {
+      throw DatabaseError(code: 11, message: "the store's number '\(name)' is damaged")
+    }
+    return number
+  }
+
+  private func setMeta(_ name: StaticString, _ value: Int64) throws(DatabaseError) {
+    let update = try database.statement("UPDATE meta SET value = ?2 WHERE name = ?1")
+    update.bindText(1, name)
+    try update.bind(2, value).run()
+  }
+
+  /// Writes what was gathered over the transaction, which is committed next.
+  func flush() throws(DatabaseError) {
+    try closeSegment()
+    try flushCounts()
+    try flushProgress()
+    if nextSequence != storedSequence {
+      try setMeta("next-sequence", Int64(nextSequence))
+      try setMeta("clock", Int64(now))
+    }
+    if totals != storedTotals {
+      try setMeta("messages", totals.messages)
+      try setMeta("bytes", totals.bytes)
+      if totals.unread != storedTotals.unread { try setMeta("unread", totals.unread) }
+      if totals.sessions != storedTotals.sessions { try setMeta("sessions", totals.sessions) }
+      if totals.retained != storedTotals.retained
+        || totals.retainedBytes != storedTotals.retainedBytes
+      {
+        try setMeta("retained", totals.retained)
+        try setMeta("retained-bytes", totals.retainedBytes)
+      }
+    }
+  }
+
+  /// The transaction was committed: gives what loops are to be told.
+  func committed() -> [Effect] {
+    storedTotals = totals
+    storedSequence = nextSequence
+    for filter in lost { listener.lostReaders(filter.span) }
+    for client in lostClients {
+      clients.remove(InterestKey(exactly: client.span, seed: clients.seed), loop: 0)
+    }
+    for state in touched { state.isDirty = false }
+    let told = effects
+    forgetTransaction()
+    trimCache()
+    return told
+  }
+
+  private func forgetTransaction() {
+    open = nil
+    progress.removeAll(keepingCapacity: true)
+    touched.removeAll(keepingCapacity: true)
+    effects.removeAll(keepingCapacity: true)
+    gained.removeAll()
+    lost.removeAll()
+    gainedClients.removeAll()
+    lostClients.removeAll()
+    appended = 0
+  }
+
+  /// The transaction was rolled back: forgets all that may differ from the database.
+  func reset() throws(DatabaseError) {
+    for filter in gained { listener.lostReaders(filter.span) }
+    for client in gainedClients {
+      clients.remove(InterestKey(exactly: client.span, seed: clients.seed), loop: 0)
+    }
+    forgetTransaction()
+    states.removeAll()
+    stateOrder.removeAll()
+    cachedBytes = 0
+    areConnectionsEnded = false
+    try readTotals()
+    try readWildcards()
+  }
+
+  func gain(_ filter: Span<UInt8>) {
+    listener.gainedReaders(filter)
+    gained.append(filter.array)
+  }
+
+  func lose(_ filter: Span<UInt8>) { lost.append(filter.array) }
+
+  // MARK: Orders
+
+  /// Does all orders of a batch.
+  func apply(_ batch: StoreBatch) throws(DatabaseError) {
+    var ordersEnd = false
+    for order in batch.orders {
+      switch order {
+      case .publish(let offset, let appends, let pending):
+        try batch.messages.withMessage(at: offset) { message throws(DatabaseError) in
+          try publish(message, loop: batch.loop, appends: appends, pending: pending)
+        }
+      case .create(let id, let client, let presence, let progress):
+        try create(id, client, presence, progress)
+      case .load(let query):
+        let answer = SessionAnswer(asker: query.asker, session: try load(query.client.span))
+        try tell(batch.loop, .session(answer))
+      case .presence(let id, let presence): try setPresence(id, presence)
+      case .progress(let id, let progress): self.progress[id] = progress
+      case .end(let id): try end(id)
+      case .subscribe(let id, let subscription):
+        try closeSegment()
+        try subscribe(id, subscription)
+        ordersEnd = true
+      case .unsubscribe(let id, let filter):
+        try closeSegment()
+        try unsubscribe(id, filter.span)
+      case .read(let query):
+        try closeSegment()
+        try tell(batch.loop, .page(read(query)))
+      case .release(let sequence, let count): try release(sequence, count)
+      case .findRetained(let query): try tell(batch.loop, .retained(findRetained(query)))
+      }
+    }
+    effects.append(.event(loop: batch.loop, .committed(ticket: batch.ticket)))
+    // What is appended from now on is behind the subscriptions that the loop learns of here.
+    if ordersEnd { try closeSegment() }
+  }
+
+  /// Tells a loop something, behind the segments that were filled before.
+  private func tell(_ loop: Int, _ event: StoreEvent) throws(DatabaseError) {
+    try closeSegment()
+    effects.append(.event(loop: loop, event))
+  }
+}

@@ -1,0 +1,14 @@
+"""What the other suites have that this one uses: the codec, the matching of filters, and how to
+find the port of a broker that was told to choose one."""
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+# Behind this directory, whose modules come first where a name is used twice.
+sys.path += [str(TESTS / "Conformance"), str(TESTS / "Interop")]
+
+import wire  # noqa: E402  the paths above come first
+from interop_support import listening_port  # noqa: E402
+from model import matches  # noqa: E402
+
+__all__ = ["TESTS", "listening_port", "matches", "wire"]

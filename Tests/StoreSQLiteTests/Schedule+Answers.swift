@@ -1,0 +1,144 @@
+import Store
+import Testing
+
+@testable import StoreSQLite
+
+/// What loops are told, held against what the model says that they are to be told, in order.
+extension Schedule {
+  mutating func take(_ effects: [Engine.Effect]) throws {
+    var expected = answers[...]
+    // Where segments end: what a subscription is not owed must not be in one with what it is.
+    var ends: Set<UInt64> = [model.firstUntold - 1]
+    var dueClients: Set<String>?
+    for effect in effects {
+      switch effect {
+      case .segment(let segment, let loops):
+        try check(segment, loops)
+        model.add(segment)
+        ends.insert(model.firstUntold - 1)
+      case .event(_, .due(let clients)):
+        try #require(dueClients == nil, place)
+        dueClients = Set(clients.map { String(decoding: $0, as: UTF8.self) })
+        try #require(dueClients?.count == clients.count && dueClients == model.due, place)
+        tally.due += clients.count
+      case .event(let loop, let event):
+        let answer = expected.popFirst()
+        try check(event, loop, #require(answer, place))
+      }
+    }
+    try #require(expected.isEmpty && model.firstUntold == model.nextSequence, place)
+    for case .committed(_, _, let end?) in answers { try #require(ends.contains(end), place) }
+  }
+
+  private func check(_ segment: LogSegment, _ loops: UInt64) throws {
+    let end = segment.first + UInt64(segment.span)
+    let messages = model.messages.filter { $0.sequence >= segment.first && $0.sequence < end }
+    try #require(
+      segment.first == model.firstUntold && messages.count == Int(segment.span)
+        && segment.samples == messages.map(\.sample), place)
+    try #require(
+      loops == messages.reduce(0) { $0 | Recorder.loops($1.sample.topic.count) }, place)
+  }
+
+  private mutating func check(_ event: StoreEvent, _ loop: Int, _ answer: Answer) throws {
+    switch (event, answer) {
+    case (.committed(let ticket), .committed(let expectedLoop, let expectedTicket, _)):
+      try #require(loop == expectedLoop && ticket == expectedTicket, place)
+    case (.refused(let pending), .refused(let expected)):
+      tally.refused += 1
+      try #require(pending == expected, place)
+    case (.session(let found), .session(let session, let id, let unread, let lost, let end)):
+      try #require(model.firstUntold == end + 1, place)
+      try check(found.session, session, id, unread, lost)
+    case (.page(let page), .page(let id, let query, let items, let end)):
+      // It comes behind the segments of what was appended before, and before the others.
+      try #require(model.firstUntold == end + 1, place)
+      try check(page, query, items, end)
+      if model.sessions[id]?.epoch == page.epoch {
+        model.sessions[id]?.pending += items.prefix(page.items.count)
+        model.sessions[id]?.readThrough = page.through
+      }
+    default: Issue.record("\(event) is not what is to be told: \(answer), \(place)")
+    }
+  }
+
+  private mutating func check(
+    _ page: LogPage, _ query: LogQuery, _ items: [Model.Item], _ end: UInt64
+  ) throws {
+    try #require(page.asker == query.asker && page.epoch == query.epoch, place)
+    let found = page.items.map { item in
+      Model.Item(
+        sequence: item.sequence, count: item.count, qos: item.qos, retain: item.retain,
+        identifiers: item.identifiers.sorted())
+    }
+    try #require(found == Array(items.prefix(found.count)), place)
+    for item in page.items {
+      // What was dropped since is known to the page alone.
+      guard let message = model.messages.first(where: { $0.sequence == item.sequence }) else {
+        continue
+      }
+      try #require(Sample(item.place) == message.sample, place)
+    }
+    let rest = items.dropFirst(found.count)
+    if page.isAtEnd {
+      try #require(rest.isEmpty && page.through == end, place)
+    } else {
+      tally.partialPages += 1
+      try #require(page.through > query.after && page.through <= end, place)
+      try #require(rest.allSatisfy { $0.sequence > page.through }, place)
+    }
+    try #require(page.items.allSatisfy { $0.sequence <= page.through }, place)
+    try #require(page.items.count <= query.maximumMessages, place)
+    let bytes = page.items.dropLast().reduce(0) { sum, item in
+      let offset = item.place.offset
+      return sum + item.place.segment.records.offset(after: offset) - offset
+    }
+    try #require(bytes < query.maximumBytes, place)
+  }
+
+  private func check(
+    _ found: StoredSession?, _ session: Model.Session?, _ id: StoredSessionID, _ unread: UInt64,
+    _ lost: Set<UInt64>
+  ) throws {
+    guard let session else { return try #require(found == nil, place) }
+    let found = try #require(found, place)
+    try #require(found.id == id && found.unread == unread, place)
+    try #require(found.presence == session.presence, place)
+    try #require(found.progress == session.progress, place)
+    var subscriptions: [String: StoredSubscription] = [:]
+    for subscription in found.subscriptions {
+      subscriptions[String(decoding: subscription.filter, as: UTF8.self)] = subscription
+    }
+    try #require(
+      subscriptions.count == found.subscriptions.count
+        && subscriptions.count == session.subscriptions.count, place)
+    for (filter, expected) in session.subscriptions {
+      let subscription = subscriptions[Vocabulary.filters[filter]]
+      try #require(
+        subscription?.options == expected.options
+          && subscription?.identifier == expected.identifier, place)
+    }
+    let named = Set(session.progress.window.map(\.sequence)).subtracting(lost).subtracting([0])
+    try #require(Set(found.messages.keys) == named, place)
+    for (sequence, message) in found.messages {
+      guard let expected = model.messages.first(where: { $0.sequence == sequence }) else {
+        continue
+      }
+      try #require(Sample(message) == expected.sample, place)
+    }
+  }
+
+  /// Segments may be written anew, without what nobody is owed.
+  mutating func noteCompaction() throws {
+    let rows = try bench.database.statement("SELECT messages, bytes FROM log WHERE sequence = ?1")
+    for number in model.segments.indices {
+      rows.bind(1, model.segments[number].first)
+      guard try rows.step() else { continue }
+      if rows.number(0) < model.segments[number].messages { tally.compacted += 1 }
+      try #require(rows.number(0) <= model.segments[number].messages, place)
+      model.segments[number].messages = rows.number(0)
+      model.segments[number].bytes = rows.number(1)
+      rows.reset()
+    }
+  }
+}

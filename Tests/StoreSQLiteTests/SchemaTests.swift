@@ -1,0 +1,125 @@
+import Store
+import Testing
+
+@testable import StoreSQLite
+
+@Suite struct SchemaTests {
+  /// An engine with what the text of a database makes.
+  private func open(_ sql: String) throws -> Bench {
+    let directory = try TemporaryDirectory()
+    do {
+      let database = try Database(path: directory.file, mode: .create)
+      try database.run("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL")
+      try database.run("BEGIN; " + sql + "; COMMIT")
+    }
+    return try Bench(directory: directory, now: 1_700_001_000)
+  }
+
+  /// What tables and indices there are, with what made them.
+  private func tables(_ database: Database) throws -> [String] {
+    let rows = try database.prepare("SELECT name || ': ' || coalesce(sql, '') FROM sqlite_master")
+    defer { rows.finalize() }
+    var found: [String] = []
+    while try rows.step() {
+      let text = String(decoding: rows.bytes(0), as: UTF8.self)
+      found.append(text.split(whereSeparator: \.isWhitespace).joined(separator: " "))
+    }
+    return found.sorted()
+  }
+
+  /// What the oldest version wrote is found, whatever the tables are by now.
+  @Test func version1() throws {
+    let bench = try open(schemaVersion1)
+    #expect(try bench.number("PRAGMA user_version") == Schema.version)
+    let totals = bench.engine.totals
+    #expect(totals.messages == 3 && totals.sessions == 2 && totals.retained == 2)
+    bench.recorder.state.withLock {
+      #expect($0.readers == ["light/+": 1, "light/1": 1, "light/#": 1])
+    }
+    let lamp = try #require(try bench.load("lamp"))
+    #expect(lamp.id == 1 << 32 + 1 && lamp.unread == 0)
+    #expect(lamp.presence.version == 5 && !lamp.presence.isConnected)
+    #expect(lamp.presence.expiresAt == 1_700_004_601 && lamp.presence.willDueAt == 1_700_001_061)
+    #expect(
+      lamp.presence.will
+        == StoredWill(
+          qos: 1, retain: true, delay: 60, lifetime: 30, topic: "status/lamp".bytes,
+          properties: [1, 1], payload: "gone".bytes))
+    let window = [
+      WindowEntry(sequence: 2, identifier: 9, packetID: 5, state: 1, traits: 2),
+      WindowEntry(sequence: 0, identifier: 0, packetID: 4, state: 2, traits: 2),
+    ]
+    #expect(
+      lamp.progress
+        == SessionProgress(cursor: 2, nextPacketID: 6, window: window, inbound: [7, 300]))
+    #expect(
+      lamp.messages[2].map { Sample($0) }
+        == Sample("light/1", "on".bytes, qos: 2, properties: [3, 0, 1, 120]))
+    let subscriptions = lamp.subscriptions.sorted { $0.filter.lexicographicallyPrecedes($1.filter) }
+    #expect(
+      subscriptions == [
+        StoredSubscription(filter: "$share/group/jobs".bytes, options: 1, identifier: 0),
+        StoredSubscription(filter: "light/+".bytes, options: 2, identifier: 9),
+        StoredSubscription(filter: "light/1".bytes, options: 1, identifier: 0),
+      ])
+    #expect(try bench.readAll(lamp.id, after: 2).map(\.sequence) == [3])
+    let reader = try #require(try bench.load("reader"))
+    #expect(reader.presence.version == 4 && reader.unread == 1)
+    let items = try bench.readAll(reader.id).map { Sample($0.place) }
+    #expect(
+      items == [
+        Sample("light/1", "on".bytes, qos: 2, properties: [3, 0, 1, 120]),
+        Sample("light/2", "off".bytes, retain: true, publisher: 1 << 32 + 2),
+        Sample("light/1/x", "dim".bytes, expiresAt: 1_900_000_000),
+      ])
+  }
+
+  /// It goes on as it would have, until nothing is left.
+  @Test func version1GoesOn() throws {
+    let bench = try open(schemaVersion1)
+    let effects = try bench.commit { batch in
+      batch.publish(Sample("light/7"))
+      batch.orders.append(
+        .findRetained(
+          RetainedQuery(
+            asker: .nobody, tag: 0, filter: "#".bytes, after: nil, maximumBytes: 1 << 20)))
+    }
+    #expect(effects.segments.first?.first == 5)
+    #expect(effects.retained[0].messages.samples.map(\.payload) == ["off".bytes, "daily".bytes])
+    try bench.sweep()
+    try bench.restart()
+    #expect(try bench.readAll(1 << 32 + 2).count == 4)
+    try bench.commit { batch in
+      for client in 1...2 as ClosedRange<StoredSessionID> {
+        batch.orders.append(.end(1 << 32 + client))
+      }
+    }
+    #expect(try bench.logRows == 0)
+    #expect(try bench.number("SELECT count(*) FROM filter") == 0)
+    #expect(try bench.number("SELECT count(*) FROM unread") == 0)
+  }
+
+  /// A store that was brought to this version is like one that began with it, and what was released
+  /// has not changed.
+  @Test func upgradesComeToTheSame() throws {
+    let fresh = try Bench()
+    let old = try open(schemaVersion1)
+    #expect(try tables(old.database) == tables(fresh.database))
+    let directory = try TemporaryDirectory()
+    let first = try Database(path: directory.path + "/first", mode: .create)
+    try first.run(Schema.steps[0])
+    let released = try Database(path: directory.path + "/released", mode: .create)
+    try released.run(schemaVersion1)
+    #expect(try tables(first) == tables(released))
+  }
+
+  @Test func fileIsSetUp() throws {
+    let bench = try Bench()
+    #expect(try bench.number("PRAGMA application_id") == Schema.applicationID)
+    // Incremental, so that space can be given back bit by bit.
+    #expect(try bench.number("PRAGMA auto_vacuum") == 2)
+    let mode = try bench.database.prepare("PRAGMA journal_mode")
+    defer { mode.finalize() }
+    #expect(try mode.step() && mode.bytes(0) == "wal".bytes)
+  }
+}
