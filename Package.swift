@@ -73,7 +73,8 @@ let package = Package(
     .executableTarget(
       name: "Bifrost",
       dependencies: [
-        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "StoreSQLite", "Conf", "Client",
+        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "StoreSQLite", "Conf",
+        "Client",
         "Bench",
         "Doctor", "Util", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -165,9 +165,12 @@ extension Worker {
         ask(session, &reading.requests[place])
         continue
       }
-      guard request.next != nil, request.tag == 0 else { continue }
-      // Its next page comes when it is the first and has sent this one.
-      if request.page == nil && place == 0 { ask(session, &reading.requests[place]) }
+      guard request.next != nil else { continue }
+      // Its next page comes when it is the first and has sent this one; others wait for its end.
+      if request.tag == 0 && request.page == nil && place == 0 {
+        ask(session, &reading.requests[place])
+      }
+      return
     }
   }
 
