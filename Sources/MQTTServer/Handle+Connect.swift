@@ -154,6 +154,11 @@ extension Worker {
     _ id: Span<UInt8>, isPresent: Bool, assigned: [UInt8]?
   ) {
     let isV5 = connect.version.hasProperties
+    let lasts = isPresent || (isV5 ? connect.sessionExpiryInterval ?? 0 != 0 : !connect.cleanStart)
+    if lasts, let stored, stored.store.isFailing {
+      refuseConnect(slot, connect.version, .serverBusy, "the store can't be written at present")
+      return settle(session)
+    }
     let extra = sessions.records[session].extras
     if extra != 0 {
       // What was due while the client was away would end a session that now lasts for ever.

@@ -7,6 +7,14 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
   public let code: Int32
   /// What was being done, and what SQLite says about it.
   public let message: String
+  /// The system's error number; 0 for none.
+  public let systemCode: Int32
+
+  init(code: Int32, message: String, systemCode: Int32 = 0) {
+    self.code = code
+    self.message = message
+    self.systemCode = systemCode
+  }
 
   /// The result code without its extension.
   public var primaryCode: Int32 { code & 0xFF }
@@ -65,7 +73,9 @@ final class Database {
     _ handle: OpaquePointer, _ code: Int32, _ what: String
   ) -> DatabaseError {
     let text = unsafe String(cString: sqlite3_errmsg(handle))
-    return DatabaseError(code: code, message: "cannot \(what): \(text) (SQLite code \(code))")
+    return DatabaseError(
+      code: code, message: "cannot \(what): \(text) (SQLite code \(code))",
+      systemCode: unsafe sqlite3_system_errno(handle))
   }
 
   func error(_ code: Int32, _ what: @autoclosure () -> String) -> DatabaseError {
@@ -107,6 +117,9 @@ final class Database {
 
   /// Rows that the last statement changed.
   var changes: Int { unsafe Int(sqlite3_changes(handle)) }
+
+  /// Whether the file could be opened for reading only, which it then stays.
+  var isReadOnly: Bool { unsafe sqlite3_db_readonly(handle, "main") == 1 }
 
   /// Whether no transaction is open.
   var isAutocommit: Bool { unsafe sqlite3_get_autocommit(handle) != 0 }

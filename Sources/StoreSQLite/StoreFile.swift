@@ -38,6 +38,9 @@ public struct StoreOpenError: Error, Sendable, CustomStringConvertible {
           + "move it away to begin with an empty one")
     case SQLITE_READONLY, SQLITE_PERM, SQLITE_AUTH:
       self.init(.permission, "the store \(path) can't be written: \(error.message)")
+    case SQLITE_CANTOPEN where StoreOpenError.isLimit(error.systemCode):
+      self.init(
+        .system, "the limit of open files is too low for the store; raise it (`ulimit -n`)")
     case SQLITE_CANTOPEN:
       self.init(
         .permission, "the store \(path) can't be opened: \(error.message); check data-dir")
@@ -51,6 +54,9 @@ public struct StoreOpenError: Error, Sendable, CustomStringConvertible {
 
   /// The message.
   public var description: String { message }
+
+  /// Whether an error number says that no more files may be open.
+  static func isLimit(_ code: Int32) -> Bool { code == EMFILE || code == ENFILE }
 }
 
 /// What power loss may cost (`store.sync`).
@@ -70,6 +76,10 @@ final class DirectoryLock: Sendable {
     let path = directory + "/bifrost.lock"
     descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
     if descriptor < 0 {
+      if StoreOpenError.isLimit(errno) {
+        throw StoreOpenError(
+          .system, "the limit of open files is too low for the store; raise it (`ulimit -n`)")
+      }
       throw StoreOpenError(
         errno == EACCES || errno == EROFS || errno == EPERM ? .permission : .system,
         "cannot make \(path): \(unsafe String(cString: strerror(errno))); set data-dir to a directory "
@@ -110,6 +120,9 @@ enum StoreFile {
     let path = path(directory)
     do throws(DatabaseError) {
       let database = try Database(path: path, mode: .create)
+      if database.isReadOnly {
+        throw DatabaseError(code: SQLITE_READONLY, message: "the file can't be opened for writing")
+      }
       // Another connection is a command that reads, and waits for nothing itself.
       database.setBusyTimeout(milliseconds: 5000)
       // Before the first thing that changes the file: it may be another program's.

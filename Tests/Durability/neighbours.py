@@ -10,5 +10,6 @@ sys.path += [str(TESTS / "Conformance"), str(TESTS / "Interop")]
 import wire  # noqa: E402  the paths above come first
 from interop_support import listening_port  # noqa: E402
 from model import matches  # noqa: E402
+from wire_client import Client  # noqa: E402
 
-__all__ = ["TESTS", "listening_port", "matches", "wire"]
+__all__ = ["Client", "TESTS", "listening_port", "matches", "wire"]
