@@ -88,7 +88,6 @@ extension ExitStatus {
       case .locked: .unavailable
       case .permission: .permission
       case .version, .corrupt: .data
-      case .missing: .noInput
       case .system: .system
       }
   }

@@ -32,7 +32,7 @@ extension Worker {
   /// Answers a connection that waits for the store, which does not answer.
   func refuseArrival(_ slot: UInt32, _ text: String) {
     let version = ProtocolVersion(rawValue: loop.connections[slot].dialect) ?? .v5
-    let answer = ConnAckPacket(reason: version.hasProperties ? .serverBusy : .serverUnavailable)
+    let answer = ConnAckPacket(reason: .serverBusy)
     send(slot, count: answer.encodedCount(version)) { answer.encode(version, into: &$0) }
     refuse(slot, "CONNECT refused: \(text)")
   }
@@ -185,11 +185,7 @@ extension Worker {
   ) -> (message: UInt32, identifiers: UInt32)? {
     guard let place = image.messages[entry.sequence] else { return nil }
     return place.segment.records.withMessage(at: place.offset) { message in
-      let view = MessageView(
-        facts: MessageFacts(
-          qos: QoS(rawValue: message.facts.qos) ?? .atMostOnce, retain: message.facts.retain,
-          expiresAt: localSecond(message.facts.expiresAt)),
-        topic: message.topic, properties: message.properties, payload: message.payload)
+      let view = MessageView(message, expiresAt: localSecond(message.facts.expiresAt))
       guard let kept = sessions.messages.keep(view) else { return nil }
       guard entry.identifier == WindowEntry.several else { return (kept, entry.identifier) }
       var list: [UInt32] = []

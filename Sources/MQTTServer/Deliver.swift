@@ -78,7 +78,7 @@ extension Worker {
   private func isFromLog(
     _ session: UInt32, _ facts: MessageFacts, _ options: SubscriptionOptions
   ) -> Bool {
-    guard sessions.records[session].lasting != 0, sessions.isStored(session) else { return false }
+    guard sessions.isStored(session) else { return false }
     return facts.isLogged || (facts.qos != .atMostOnce && options.qos != .atMostOnce)
   }
 
@@ -113,13 +113,16 @@ extension Worker {
           hits[place].qos = max(hits[place].qos, qos)
           if options.retainAsPublished { hits[place].keepsRetain = true }
         }
-        if subscription.identifier != 0 {
-          hitIdentifiers.append(
-            HitIdentifier(value: subscription.identifier, previous: hits[place].identifiers))
-          hits[place].identifiers = Int32(hitIdentifiers.count - 1)
-        }
+        link(subscription.identifier, to: &hits[place].identifiers)
       }
     }
+  }
+
+  /// Adds a subscription identifier to those that are linked from `last` on, if it is one.
+  func link(_ identifier: UInt32, to last: inout Int32) {
+    guard identifier != 0 else { return }
+    hitIdentifiers.append(HitIdentifier(value: identifier, previous: last))
+    last = Int32(hitIdentifiers.count - 1)
   }
 
   /// Puts the identifiers that are linked from one on into `identifierList`.
@@ -154,12 +157,7 @@ extension Worker {
         identifier: isV5 ? identifier : 0, second: second)
       guard fits(template.totalCount, record) else { return countDrop(session) }
       guard takesMore(slot, template.totalCount) else { return countDrop(session) }
-      counters.publishesSent += 1
-      counters.messagesSent += 1
-      counters.publishBytesSent += UInt64(message.payload.count)
-      templates.withHeader(template) { header in
-        _ = loop.write(slot, header: header, packetIDOffset: 0, packetID: 0, body: message.payload)
-      }
+      write(message, template, to: slot, packetID: 0)
       return
     }
     let isPersistent = record.flags.contains(.isPersistent)
@@ -181,19 +179,27 @@ extension Worker {
         if delivery.message != 0 { sessions.messages.release(delivery.message) }
         return countDrop(session)
       }
-      counters.publishesSent += 1
-      counters.messagesSent += 1
-      counters.publishBytesSent += UInt64(message.payload.count)
-      templates.withHeader(template) { header in
-        _ = loop.write(
-          slot, header: header, packetIDOffset: template.packetIDOffset, packetID: packetID,
-          body: message.payload)
-      }
+      write(message, template, to: slot, packetID: packetID)
       return
     }
     enqueue(
       message, session, qos: qos, retain: retain, identifiers: identifier, isShared: isShared,
       kept: &kept)
+  }
+
+  /// Writes a message behind a header that was made for it.
+  /// - Parameter packetID: 0 for QoS 0, whose header has no place for one.
+  func write(
+    _ message: borrowing MessageView, _ template: Template, to slot: UInt32, packetID: UInt16
+  ) {
+    counters.publishesSent += 1
+    counters.messagesSent += 1
+    counters.publishBytesSent += UInt64(message.payload.count)
+    templates.withHeader(template) { header in
+      _ = loop.write(
+        slot, header: header, packetIDOffset: template.packetIDOffset, packetID: packetID,
+        body: message.payload)
+    }
   }
 
   /// As `give`, with the identifiers in `identifierList`, or with an alias for the topic.
@@ -271,7 +277,7 @@ extension Worker {
   }
 
   /// Whether a packet is no larger than the client takes [MQTT-3.1.2-24].
-  private func fits(_ count: Int, _ record: SessionRecord) -> Bool {
+  func fits(_ count: Int, _ record: SessionRecord) -> Bool {
     guard record.extras != 0 else { return true }
     let maximum = sessions.extras[record.extras].maximumPacketSize
     return maximum == 0 || count <= Int(maximum)
@@ -282,7 +288,7 @@ extension Worker {
     !loop.isBacklogged(slot) || loop.pendingOutput(slot) + count <= options.maximumOutputBytes
   }
 
-  private func usesAliases(_ extra: UInt32) -> Bool {
+  func usesAliases(_ extra: UInt32) -> Bool {
     sessions.extras[extra].sendAliasMaximum != 0
   }
 

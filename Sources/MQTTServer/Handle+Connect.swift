@@ -30,24 +30,13 @@ extension Worker {
       return false
     }
     let id = packet.extracting(connect.clientID)
-    if let owner = broker.directory.find(id), Int(owner.loop) != number {
-      if hasWaited {
-        refuseArrival(slot, "its session has moved meanwhile")
-        return false
-      }
-      depart(slot, to: Int(owner.loop), rest.extracting(droppingFirst: offset))
-      return true
+    guard let elsewhere = establish(slot, connect, packet, id, assigned: nil) else { return false }
+    guard !hasWaited else {
+      refuseArrival(slot, "its session has moved meanwhile")
+      return false
     }
-    let elsewhere = establish(slot, connect, packet, id, assigned: nil)
-    if let elsewhere {
-      if hasWaited {
-        refuseArrival(slot, "its session has moved meanwhile")
-        return false
-      }
-      depart(slot, to: elsewhere, rest.extracting(droppingFirst: offset))
-      return true
-    }
-    return false
+    depart(slot, to: elsewhere, rest.extracting(droppingFirst: offset))
+    return true
   }
 
   /// What speaks against a CONNECT that is well formed; nil if nothing does.
@@ -154,8 +143,10 @@ extension Worker {
     _ id: Span<UInt8>, isPresent: Bool, assigned: [UInt8]?
   ) {
     let isV5 = connect.version.hasProperties
-    let lasts = isPresent || (isV5 ? connect.sessionExpiryInterval ?? 0 != 0 : !connect.cleanStart)
-    if lasts, let stored, stored.store.isFailing {
+    let asked = isV5 ? connect.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : .max
+    let expiry = min(asked, options.maximumSessionExpiry)
+    let isForStore = isPresent || expiry != 0
+    if isForStore, let stored, stored.store.isFailing {
       refuseConnect(slot, connect.version, .serverBusy, "the store can't be written at present")
       return settle(session)
     }
@@ -167,8 +158,6 @@ extension Worker {
       sessions.extras[extra].parkDue = 0
     }
     sessions.records[session].version = connect.version
-    let asked = isV5 ? connect.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : .max
-    let expiry = min(asked, options.maximumSessionExpiry)
     guard sessions.setExpiryInterval(session, expiry) else {
       refuseConnect(slot, connect.version, .serverBusy, "out of memory")
       return endSession(session)
@@ -197,7 +186,7 @@ extension Worker {
       if !options.sharedSubscriptionAvailable { answer.sharedSubscriptionAvailable = false }
       if keepAlive != connect.keepAlive { answer.serverKeepAlive = keepAlive }
     }
-    guard isPresent || expiry != 0, store(session, slot, packet, id, answer) else {
+    guard isForStore, store(session, slot, packet, id, answer) else {
       return attach(slot, session, answer)
     }
   }
@@ -210,17 +199,16 @@ extension Worker {
   ) -> Bool {
     let record = sessions.records[session].lasting
     guard let stored, record != 0 else { return false }
-    let presence = presence(session, isConnected: true)
-    let willBytes = presence.will?.payload.count ?? 0
     if sessions.lasting[record].storedID == 0 {
+      let presence = presence(session, isConnected: true)
       let storedID = stored.store.makeSessionID()
       sessions.lasting[record].storedID = storedID
       sessions.lasting[record].flags.insert(.isLive)
       stored.add(
         .create(storedID, client: id.array, presence, SessionProgress()),
-        bytes: id.count + willBytes)
+        bytes: id.count + (presence.will?.payload.count ?? 0))
     } else {
-      stored.add(.presence(sessions.lasting[record].storedID, presence), bytes: willBytes)
+      tellPresence(session, isConnected: true)
     }
     sessions.lasting[record].flags.insert(.isArriving)
     keepWaiting(slot, session, packet.array, answer)

@@ -216,12 +216,8 @@ extension Worker {
         return false
       }
     }
-    var publisher: StoredSessionID = 0
     let session = slot != 0 ? loop.connections[slot].owner : will
-    if session != 0 {
-      let record = sessions.records[session].lasting
-      if record != 0 { publisher = sessions.lasting[record].storedID }
-    }
+    let publisher = session == 0 ? 0 : sessions.storedID(session)
     stored.publish(
       LoggedFacts(
         publisher: publisher, expiresAt: wallSecond(message.facts.expiresAt),

@@ -135,7 +135,7 @@ extension Worker {
     _ slot: UInt32, _ session: UInt32, _ subscribe: Subscribe, _ packet: Span<UInt8>
   ) {
     guard let stored else { return }
-    let storedID = sessions.lasting[sessions.records[session].lasting].storedID
+    let storedID = sessions.storedID(session)
     var work = StoredSubscribe(
       session: session, generation: sessions.records[session].generation,
       packetID: subscribe.packetID, identifier: subscribe.subscriptionIdentifier)
@@ -176,9 +176,15 @@ extension Worker {
     submitToStore()
   }
 
+  /// A stored session is about to be owed less: what is in flight by now is its own, and what the store
+  /// was asked for and has not answered may be owed to it no more.
+  private func beginWithdrawal(_ session: UInt32) {
+    tellProgress(session)
+    sessions.lasting[sessions.records[session].lasting].epoch &+= 1
+  }
+
   /// A subscription of QoS 1 or 2 is about to be replaced by one of QoS 0, through which nothing is owed:
-  /// as with UNSUBSCRIBE, what the session has taken by now is its own, and what comes later is not, or
-  /// a message would be given up twice.
+  /// that counts at once, as with UNSUBSCRIBE, or a message would be given up twice.
   private func lowerToNothing(_ session: UInt32, _ filter: Span<UInt8>) {
     let found = subscriptions.filters.find(filter)
     guard found != 0 else { return }
@@ -188,8 +194,7 @@ extension Worker {
     let present = subscriptions[slot]
     let options = SubscriptionOptions(rawValue: present.options)
     guard options.qos != .atMostOnce else { return }
-    tellProgress(session)
-    sessions.lasting[sessions.records[session].lasting].epoch &+= 1
+    beginWithdrawal(session)
     let lowered = SubscriptionOptions(
       qos: .atMostOnce, noLocal: options.noLocal, retainAsPublished: options.retainAsPublished,
       retainHandling: options.retainHandling)
@@ -257,8 +262,7 @@ extension Worker {
         if outcome.getsRetained { retained.append(entry) }
         reasons.append(outcome.isAdded ? entry.options.qos.rawValue : 0x97)
         if !outcome.isAdded {
-          let record = sessions.records[session].lasting
-          stored?.add(.unsubscribe(sessions.lasting[record].storedID, filter: entry.filter))
+          stored?.add(.unsubscribe(sessions.storedID(session), filter: entry.filter))
         }
       }
       withdraw(filter)
@@ -317,12 +321,7 @@ extension Worker {
     let unsubscribe = try Unsubscribe.decode(packet, header: header, version: version)
     var reasons: [UInt8] = []
     let isStored = sessions.isStored(session)
-    let record = sessions.records[session].lasting
-    if isStored {
-      // What is in flight by now is the session's; what comes later is not owed to it any more.
-      tellProgress(session)
-      sessions.lasting[record].epoch &+= 1
-    }
+    if isStored { beginWithdrawal(session) }
     var cursor = unsubscribe.makeCursor()
     while let entry = cursor.next(packet) {
       guard entry.isValid else {
@@ -340,7 +339,7 @@ extension Worker {
       forgetRetained(session, filter)
       if isStored {
         stored?.add(
-          .unsubscribe(sessions.lasting[record].storedID, filter: filter.array),
+          .unsubscribe(sessions.storedID(session), filter: filter.array),
           bytes: filter.count)
       }
       if case .shared(let group, let inner) = parseSharedSubscription(filter) {

@@ -176,25 +176,16 @@ final class PublishBatch: @unchecked Sendable {
       unsafe (buffer + count + PublishBatch.headerBytes).storeBytes(
         of: member, as: MemberPart.self)
     }
-    var next = count + head
+    // Room for all of it was reserved.
+    var next = unsafe buffer + count + head
     if wireCount == 0 {
-      next = copy(message.topic, to: next)
-      next = copy(message.properties, to: next)
+      unsafe next = message.topic.copy(to: next)
+      unsafe next = message.properties.copy(to: next)
     } else {
-      next = copy(message.wire, to: next)
+      unsafe next = message.wire.copy(to: next)
     }
-    _ = copy(message.payload, to: next)
+    _ = unsafe message.payload.copy(to: next)
     count += head + body
-  }
-
-  // The caller reserved room behind `offset`.
-  private func copy(_ bytes: Span<UInt8>, to offset: Int) -> Int {
-    unsafe bytes.withUnsafeBytes {
-      if let start = $0.baseAddress {
-        unsafe (buffer + offset).copyMemory(from: start, byteCount: $0.count)
-      }
-    }
-    return offset + bytes.count
   }
 
   /// Calls `body` with all bytes, which stay as they are meanwhile.

@@ -23,20 +23,15 @@ struct LoggedHit: BitwiseCopyable {
 extension Worker {
   /// Serves the live sessions here of what was appended.
   func deliver(_ segment: LogSegment) {
-    var sequence = segment.first
     segment.records.forEach { message, _ in
-      sequence = segment.first + UInt64(message.index)
+      let sequence = segment.first + UInt64(message.index)
       let facts = message.facts
       matched.removeAll()
       subscriptions.filters.match(message.topic, into: &matched)
       guard matched.count > 0 else { return }
       collectLogged(facts)
       guard loggedHits.count > 0 else { return }
-      let view = MessageView(
-        facts: MessageFacts(
-          qos: QoS(rawValue: facts.qos) ?? .atMostOnce, retain: facts.retain,
-          expiresAt: localSecond(facts.expiresAt)),
-        topic: message.topic, properties: message.properties, payload: message.payload)
+      let view = MessageView(message, expiresAt: localSecond(facts.expiresAt))
       templates.begin()
       var kept: UInt32 = 0
       for index in 0..<loggedHits.count {
@@ -54,9 +49,10 @@ extension Worker {
           passOver(hit.session, sequence, hit.count)
           continue
         }
-        _ = takeLogged(
+        let wasTaken = takeLogged(
           view, hit.session, sequence, count: hit.count, qos: hit.qos,
           retain: isRetained, kept: &kept)
+        if !wasTaken { sessions.lasting[record].flags.remove(.isLive) }
       }
       if kept != 0 { sessions.messages.release(kept) }
     }
@@ -84,8 +80,8 @@ extension Worker {
         slot = subscription.nextInFilter
         if subscription.isShared { continue }
         let session = subscription.session
-        let record = sessions.records[session].lasting
-        guard record != 0, sessions.lasting[record].storedID != 0 else { continue }
+        let storedID = sessions.storedID(session)
+        guard storedID != 0 else { continue }
         let options = SubscriptionOptions(rawValue: subscription.options)
         var place = Int(sessions.records[session].hit)
         if place >= loggedHits.count || loggedHits[place].session != session {
@@ -98,27 +94,18 @@ extension Worker {
         }
         // One of QoS 0 is owed nothing, but what comes because of another bears its identifier.
         if options.qos != .atMostOnce { loggedHits[place].count += 1 }
-        if options.noLocal && facts.publisher != 0
-          && facts.publisher == sessions.lasting[record].storedID
-        {
-          continue
-        }
+        if options.noLocal && facts.publisher == storedID { continue }
         loggedHits[place].isWanted = true
         loggedHits[place].qos = max(loggedHits[place].qos, min(facts.qos, options.qos.rawValue))
         if options.retainAsPublished { loggedHits[place].keepsRetain = true }
-        if subscription.identifier != 0 {
-          hitIdentifiers.append(
-            HitIdentifier(
-              value: subscription.identifier, previous: loggedHits[place].identifiers))
-          loggedHits[place].identifiers = Int32(hitIdentifiers.count - 1)
-        }
+        link(subscription.identifier, to: &loggedHits[place].identifiers)
       }
     }
   }
 
   /// Gives a session a message that it is owed, with the identifiers in `identifierList`: sent now, or
-  /// held until the client takes it. False where the session has too much of that: it is not live any
-  /// more, and reads the message from the store later.
+  /// held until the client takes it. False where the session has too much of that, or there is no
+  /// memory: it reads the message from the store later.
   private func takeLogged(
     _ message: borrowing MessageView, _ session: UInt32, _ sequence: UInt64, count: UInt32,
     qos rawQoS: UInt8, retain: Bool, kept: inout UInt32
@@ -135,18 +122,12 @@ extension Worker {
     let sendsNow =
       qos == .atLeastOnce && slot != 0 && sessions.maySendNow(session)
       && loop.pendingOutput(slot) <= Limits.outputHighWater
-    if !sendsNow && !sessions.mayTakeAhead(session, bytes: message.byteCount) {
-      sessions.lasting[record].flags.remove(.isLive)
-      return false
-    }
-    guard hold(message, &kept) else {
-      sessions.lasting[record].flags.remove(.isLive)
-      return false
-    }
+    guard sendsNow || sessions.mayTakeAhead(session, bytes: message.byteCount),
+      hold(message, &kept)
+    else { return false }
     let list = identifierList
     guard let identifiers = sessions.keepIdentifiers(list.span) else {
       sessions.messages.release(kept)
-      sessions.lasting[record].flags.remove(.isLive)
       return false
     }
     let delivery = Delivery(
@@ -154,12 +135,12 @@ extension Worker {
       sequence: sequence)
     if sendsNow {
       guard let packetID = sessions.sendNow(session, delivery, bytes: message.byteCount) else {
-        return giveUp(session, identifiers, kept)
+        return giveUp(identifiers, kept)
       }
       write(message, session, slot, packetID: packetID, retain: retain)
     } else {
       guard sessions.takeAhead(session, delivery, bytes: message.byteCount) else {
-        return giveUp(session, identifiers, kept)
+        return giveUp(identifiers, kept)
       }
       sessions.prepare(session, second: second, expired: &counters.expired)
       if slot != 0 { awaitRoom(slot) }
@@ -170,11 +151,10 @@ extension Worker {
     return true
   }
 
-  /// There was no memory for a delivery: the session reads it from the store later.
-  private func giveUp(_ session: UInt32, _ identifiers: UInt32, _ kept: UInt32) -> Bool {
+  /// There was no memory for a delivery: gives up what it held.
+  private func giveUp(_ identifiers: UInt32, _ kept: UInt32) -> Bool {
     sessions.messages.release(kept)
     sessions.freeIdentifiers(identifiers)
-    sessions.lasting[sessions.records[session].lasting].flags.remove(.isLive)
     return false
   }
 
@@ -192,8 +172,7 @@ extension Worker {
   ) {
     let record = sessions.records[session]
     let isPlain =
-      identifierList.count <= 1
-      && (record.extras == 0 || sessions.extras[record.extras].sendAliasMaximum == 0)
+      identifierList.count <= 1 && (record.extras == 0 || !usesAliases(record.extras))
     guard isPlain else {
       if !transmit(
         message, session, slot, qos: .atLeastOnce, retain: retain, isRetry: false,
@@ -207,18 +186,11 @@ extension Worker {
     let template = templates.get(
       message, version: record.version, qos: .atLeastOnce, retain: retain,
       identifier: record.version == .v5 ? identifierList.first ?? 0 : 0, second: second)
-    guard template.totalCount <= sessions.maximumPacketSize(session) else {
+    guard fits(template.totalCount, record) else {
       countDrop(session)
       return sessions.dropTransmission(session, packetID)
     }
-    counters.publishesSent += 1
-    counters.messagesSent += 1
-    counters.publishBytesSent += UInt64(message.payload.count)
-    templates.withHeader(template) { header in
-      _ = loop.write(
-        slot, header: header, packetIDOffset: template.packetIDOffset, packetID: packetID,
-        body: message.payload)
-    }
+    write(message, template, to: slot, packetID: packetID)
   }
 
   // MARK: Reading what was missed
@@ -259,11 +231,7 @@ extension Worker {
         identifierList.removeAll(keepingCapacity: true)
         identifierList.append(contentsOf: item.identifiers.prefix(Limits.identifiersPerDelivery))
         var kept: UInt32 = 0
-        let view = MessageView(
-          facts: MessageFacts(
-            qos: QoS(rawValue: message.facts.qos) ?? .atMostOnce, retain: message.facts.retain,
-            expiresAt: localSecond(message.facts.expiresAt)),
-          topic: message.topic, properties: message.properties, payload: message.payload)
+        let view = MessageView(message, expiresAt: localSecond(message.facts.expiresAt))
         let wasTaken = takeLogged(
           view, session, item.sequence, count: item.count, qos: item.qos, retain: item.retain,
           kept: &kept)
@@ -277,5 +245,18 @@ extension Worker {
     }
     if page.isAtEnd { sessions.lasting[record].flags.insert(.isLive) }
     pump(session)
+  }
+}
+
+extension MessageView {
+  /// A message of the log, or a retained one of the store, in place.
+  /// - Parameter expiresAt: the second of the loop's clock; 0 for never.
+  @_lifetime(copy message)
+  init(_ message: borrowing LoggedMessage, expiresAt: UInt32) {
+    self.init(
+      facts: MessageFacts(
+        qos: QoS(rawValue: message.facts.qos) ?? .atMostOnce, retain: message.facts.retain,
+        expiresAt: expiresAt),
+      topic: message.topic, properties: message.properties, payload: message.payload)
   }
 }

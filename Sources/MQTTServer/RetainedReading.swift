@@ -139,11 +139,7 @@ extension Worker {
         request.options.qos == .atMostOnce || sessions.maySendNow(session)
       else { return false }
       page.records.withMessage(at: request.offset) { message in
-        let view = MessageView(
-          facts: MessageFacts(
-            qos: QoS(rawValue: message.facts.qos) ?? .atMostOnce, retain: true,
-            expiresAt: localSecond(message.facts.expiresAt)),
-          topic: message.topic, properties: message.properties, payload: message.payload)
+        let view = MessageView(message, expiresAt: localSecond(message.facts.expiresAt))
         if !view.facts.isExpired(at: second) {
           sendRetained(view, session, slot, request.options, request.identifier)
         }

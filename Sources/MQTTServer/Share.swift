@@ -130,7 +130,7 @@ extension Worker {
     for (name, filter, _, _) in groups { leave(session, name.span, filter.span) }
     sessions.forEachShared(session) { delivery in
       sessions.messages.withView(delivery.message) { message in
-        for (name, filter, _, _) in groups where matches(filter.span, topic: message.topic) {
+        for (name, filter, _, _) in groups where filterMatches(filter.span, topic: message.topic) {
           return giveBack(message, name, filter)
         }
       }
@@ -220,15 +220,6 @@ extension Worker {
       retain: options.retainAsPublished && message.facts.retain, identifier: identifier,
       isShared: true, kept: &kept)
     if kept != 0 { sessions.messages.release(kept) }
-  }
-
-  /// Whether a filter matches a topic, level by level.
-  private func matches(_ filter: Span<UInt8>, topic: Span<UInt8>) -> Bool {
-    let single = FilterIndex(capacity: 256, seed: broker.seed)
-    guard single.insert(filter) != 0 else { return false }
-    var found = MatchedFilters()
-    single.match(topic, into: &found)
-    return found.count > 0
   }
 }
 

@@ -72,9 +72,9 @@ extension Worker {
   /// A session has something else in flight than the store knows.
   func touch(_ session: UInt32) {
     let record = sessions.records[session].lasting
-    guard record != 0, sessions.lasting[record].storedID != 0,
-      !sessions.lasting[record].flags.contains(.isDirty)
-    else { return }
+    guard sessions.isStored(session), !sessions.lasting[record].flags.contains(.isDirty) else {
+      return
+    }
     sessions.lasting[record].flags.insert(.isDirty)
     dirtySessions.append((session, sessions.records[session].generation))
   }
@@ -115,11 +115,10 @@ extension Worker {
 
   /// Tells the store whether a session's client is there, and what its session's end and will are.
   func tellPresence(_ session: UInt32, isConnected: Bool) {
-    let record = sessions.records[session].lasting
-    guard let stored, record != 0, sessions.lasting[record].storedID != 0 else { return }
+    guard let stored, sessions.isStored(session) else { return }
     let presence = presence(session, isConnected: isConnected)
     stored.add(
-      .presence(sessions.lasting[record].storedID, presence),
+      .presence(sessions.storedID(session), presence),
       bytes: presence.will?.payload.count ?? 0)
   }
 
@@ -149,11 +148,10 @@ extension Worker {
 
   /// Tells the store that a session has ended; whoever finds it gone asks the store behind that.
   func endStored(_ session: UInt32) {
-    let record = sessions.records[session].lasting
-    guard let stored, record != 0, sessions.lasting[record].storedID != 0 else { return }
+    guard let stored, sessions.isStored(session) else { return }
     tellProgress(session)
-    stored.add(.end(sessions.lasting[record].storedID))
-    sessions.lasting[record].storedID = 0
+    stored.add(.end(sessions.storedID(session)))
+    sessions.lasting[sessions.records[session].lasting].storedID = 0
     submitToStore()
   }
 

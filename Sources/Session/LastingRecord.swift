@@ -63,12 +63,16 @@ extension SessionTable {
     return true
   }
 
+  /// The number of a session in the store; 0 where it is not stored.
+  @inline(__always)
+  public func storedID(_ slot: UInt32) -> UInt64 {
+    let record = records[slot].lasting
+    return record == 0 ? 0 : lasting[record].storedID
+  }
+
   /// Whether a session is in the store.
   @inline(__always)
-  public func isStored(_ slot: UInt32) -> Bool {
-    let record = records[slot].lasting
-    return record != 0 && lasting[record].storedID != 0
-  }
+  public func isStored(_ slot: UInt32) -> Bool { storedID(slot) != 0 }
 
   func discardLasting(_ slot: UInt32) {
     let record = records[slot].lasting

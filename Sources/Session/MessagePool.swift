@@ -51,20 +51,10 @@ public struct MessagePool: ~Copyable {
         propertiesCount: UInt32(message.properties.count),
         payloadCount: UInt32(message.payload.count)), as: Header.self)
     var next = unsafe address + MessagePool.headerBytes
-    unsafe next = MessagePool.copy(message.topic, to: next)
-    unsafe next = MessagePool.copy(message.properties, to: next)
-    _ = unsafe MessagePool.copy(message.payload, to: next)
+    unsafe next = message.topic.copy(to: next)
+    unsafe next = message.properties.copy(to: next)
+    _ = unsafe message.payload.copy(to: next)
     return handle
-  }
-
-  /// Copies `bytes` to `address`, which has room for them, and gives the address behind them.
-  private static func copy(
-    _ bytes: Span<UInt8>, to address: UnsafeMutableRawPointer
-  ) -> UnsafeMutableRawPointer {
-    unsafe bytes.withUnsafeBytes {
-      if let start = $0.baseAddress { unsafe address.copyMemory(from: start, byteCount: $0.count) }
-    }
-    return unsafe address + bytes.count
   }
 
   /// One more holds the message.

@@ -5,7 +5,8 @@ import Util
 /// What stored sessions have in flight, as the store keeps it.
 extension SessionTable {
   /// Gives waiting deliveries identifiers, as many as the client takes, without sending them: what is
-  /// sent with QoS 2 must be stored before. False where none got one.
+  /// sent with QoS 2 must be stored before. Those that have expired are done instead. True where the
+  /// next to be sent is done, so that something behind it may be sent.
   func numberAhead(
     _ slot: UInt32, _ ring: UInt32, second: UInt32, expired: inout UInt64
   ) -> Bool {

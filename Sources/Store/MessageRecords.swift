@@ -102,9 +102,7 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
   /// The records of bytes that come from a file; nil where they are not whole records.
   public init?(copying bytes: Span<UInt8>) {
     self.init(capacity: bytes.count)
-    unsafe bytes.withUnsafeBytes {
-      if let start = $0.baseAddress { unsafe buffer.copyMemory(from: start, byteCount: $0.count) }
-    }
+    _ = unsafe bytes.copy(to: buffer)
     var offset = 0
     while offset < bytes.count {
       guard bytes.count - offset >= MessageRecords.headerBytes else { return nil }
@@ -142,17 +140,16 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
     reserve(size)
     let offset = byteCount
     unsafe (buffer + offset).storeBytes(of: header, as: Header.self)
-    var next = offset + MessageRecords.headerBytes
+    var next = unsafe buffer + offset + MessageRecords.headerBytes
     for place in filters.indices {
-      unsafe (buffer + next).storeBytes(of: filters[place], as: UInt32.self)
-      next += 4
+      unsafe next.storeBytes(of: filters[place], as: UInt32.self)
+      unsafe next += 4
     }
-    next = copy(topic, to: next)
-    next = copy(properties, to: next)
-    next = copy(payload, to: next)
+    unsafe next = topic.copy(to: next)
+    unsafe next = properties.copy(to: next)
+    unsafe next = payload.copy(to: next)
     // Zeros, so that what is written to a file does not depend on what was in memory.
-    unsafe (buffer + next).initializeMemory(
-      as: UInt8.self, repeating: 0, count: offset + size - next)
+    unsafe next.initializeMemory(as: UInt8.self, repeating: 0, count: size - content)
     byteCount += size
     count += 1
     return offset
@@ -166,16 +163,6 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
     unsafe buffer.deallocate()
     unsafe buffer = new
     capacity = larger
-  }
-
-  // The caller reserved room behind `offset`.
-  private func copy(_ bytes: Span<UInt8>, to offset: Int) -> Int {
-    unsafe bytes.withUnsafeBytes {
-      if let start = $0.baseAddress {
-        unsafe (buffer + offset).copyMemory(from: start, byteCount: $0.count)
-      }
-    }
-    return offset + bytes.count
   }
 
   /// All records as bytes.

@@ -19,11 +19,10 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
   /// The result code without its extension.
   public var primaryCode: Int32 { code & 0xFF }
 
-  /// The disk, or a quota, is full.
-  public var isFull: Bool { primaryCode == SQLITE_FULL }
-
-  /// The file is not what a database looks like, or has lost a part.
-  public var isCorrupt: Bool { primaryCode == SQLITE_CORRUPT || primaryCode == SQLITE_NOTADB }
+  /// The database is sound, and what is in it is not what this program writes.
+  static func damaged(_ message: String) -> DatabaseError {
+    DatabaseError(code: SQLITE_CORRUPT, message: message)
+  }
 
   /// The message.
   public var description: String { message }

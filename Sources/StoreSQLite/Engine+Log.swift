@@ -75,26 +75,29 @@ extension Engine {
   func closeSegment() throws(DatabaseError) {
     guard let filled = open else { return }
     open = nil
-    if filled.owedMessages == 0 {
-      let segment = LogSegment(
-        first: filled.first, span: UInt32(filled.records.count), records: filled.takeRecords())
-      effects.append(.segment(segment, loops: filled.loops))
-      return
+    let segment = LogSegment(
+      first: filled.first, span: UInt32(filled.records.count), records: filled.takeRecords())
+    if filled.owedMessages > 0 {
+      try write(segment.records, of: filled)
+      cache(SegmentState(segment, appendedAt: now))
     }
-    let span = UInt32(filled.records.count)
-    totals.messages += Int64(span)
-    totals.bytes += Int64(filled.records.byteCount)
+    effects.append(.segment(segment, loops: filled.loops))
+  }
+
+  /// Adds the row of a segment, and one for each filter.
+  private func write(
+    _ records: borrowing MessageRecords, of filled: OpenSegment
+  ) throws(DatabaseError) {
+    totals.messages += Int64(records.count)
+    totals.bytes += Int64(records.byteCount)
     let insert = try database.statement("INSERT INTO log VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6)")
-    insert.bind(1, filled.first).bind(2, span).bind(3, Int64(filled.records.byteCount))
+    insert.bind(1, filled.first).bind(2, UInt32(records.count)).bind(3, Int64(records.byteCount))
     insert.bind(4, now).bind(5, filled.expiresAt)
-    try insert.run(6, lending: filled.records.bytes)
+    try insert.run(6, lending: records.bytes)
     let entry = try database.statement("INSERT INTO entry VALUES (?1, ?2, ?3)")
     for (filter, places) in filled.filters {
       try entry.bind(1, filter).bind(2, filled.first).run(3, lending: places.span)
     }
-    let segment = LogSegment(first: filled.first, span: span, records: filled.takeRecords())
-    cache(SegmentState(segment, appendedAt: now))
-    effects.append(.segment(segment, loops: filled.loops))
   }
 
   /// A message is owed to `count` subscriptions fewer; it goes when nobody is owed it any more.
@@ -127,15 +130,18 @@ extension Engine {
   func forget(_ state: SegmentState) throws(DatabaseError) {
     // A segment that was forgotten already is not in the cache any more.
     guard states[state.first] === state else { return }
-    for filter in state.filters {
-      try database.statement("DELETE FROM entry WHERE filter = ?1 AND sequence = ?2")
-        .bind(1, filter).bind(2, state.first).run()
-    }
+    try forgetEntries(of: state.filters, in: state)
     try database.statement("DELETE FROM log WHERE sequence = ?1").bind(1, state.first).run()
     try database.statement("DELETE FROM owed WHERE sequence = ?1").bind(1, state.first).run()
     totals.messages -= Int64(state.segment.records.count)
     totals.bytes -= Int64(state.segment.records.byteCount)
     uncache(state)
+  }
+
+  /// Forgets which messages of a segment match some filters.
+  func forgetEntries(of filters: Set<UInt32>, in state: SegmentState) throws(DatabaseError) {
+    let delete = try database.statement("DELETE FROM entry WHERE filter = ?1 AND sequence = ?2")
+    for filter in filters { try delete.bind(1, filter).bind(2, state.first).run() }
   }
 
   /// Forgets a segment that somebody is owed messages of: they count as unread.

@@ -28,7 +28,7 @@ extension Engine {
     if let cached = states[first] { return cached }
     // Places in a segment have two bytes.
     guard span <= 1 << 16, let records = query.withBytes(3, { MessageRecords(copying: $0) }) else {
-      throw DatabaseError(code: 11, message: "segment \(first) of the log is damaged")
+      throw DatabaseError.damaged("segment \(first) of the log is damaged")
     }
     let counts = query.isNull(4) ? nil : query.withBytes(4) { SegmentState.decodeCounts($0) }
     let state = SegmentState(

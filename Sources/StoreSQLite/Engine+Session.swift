@@ -234,7 +234,7 @@ extension Engine {
     try database.statement("INSERT INTO filter VALUES (NULL, ?1, ?2, 0, 0)")
       .bind(1, text).bind(2, Int64(isWildcard ? 1 : 0)).run()
     guard let made = try lookUp(text) else {
-      throw DatabaseError(code: 11, message: "a filter is not there after it was added")
+      throw DatabaseError.damaged("a filter is not there after it was added")
     }
     return made
   }

@@ -131,10 +131,7 @@ extension Engine {
     let segment = LogSegment(first: state.first, span: state.segment.span, records: kept)
     let compacted = SegmentState(segment, appendedAt: state.appendedAt, counts: state.counts)
     // What is forgotten with the segment is found through the messages that it has by then.
-    for filter in state.filters.subtracting(compacted.filters) {
-      try database.statement("DELETE FROM entry WHERE filter = ?1 AND sequence = ?2")
-        .bind(1, filter).bind(2, state.first).run()
-    }
+    try forgetEntries(of: state.filters.subtracting(compacted.filters), in: state)
     uncache(state)
     cache(compacted)
   }

@@ -25,7 +25,6 @@ final class Engine {
   /// Totals as the database has them.
   private var storedTotals = Totals()
   private var storedSequence: UInt64 = 0
-  private var storedClock: UInt32 = 0
 
   // MARK: The present transaction
 
@@ -113,8 +112,7 @@ final class Engine {
     storedTotals = totals
     nextSequence = max(1, UInt64(try meta("next-sequence")))
     storedSequence = nextSequence
-    storedClock = UInt32(truncatingIfNeeded: try meta("clock"))
-    setClock(storedClock)
+    setClock(UInt32(truncatingIfNeeded: try meta("clock")))
   }
 
   private func readWildcards() throws(DatabaseError) {
@@ -132,12 +130,12 @@ final class Engine {
     query.bindText(1, name)
     defer { query.reset() }
     guard try query.step() else {
-      throw DatabaseError(code: 11, message: "the store has no number '\(name)'")
+      throw DatabaseError.damaged("the store has no number '\(name)'")
     }
     let number = query.number(0)
     // So that no sum of it and what is counted overflows.
     guard number >= 0, number < 1 << 62 else {
-      throw DatabaseError(code: 11, message: "the store's number '\(name)' is damaged")
+      throw DatabaseError.damaged("the store's number '\(name)' is damaged")
     }
     return number
   }

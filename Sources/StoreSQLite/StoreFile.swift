@@ -13,8 +13,6 @@ public struct StoreOpenError: Error, Sendable, CustomStringConvertible {
     case version
     /// It is damaged.
     case corrupt
-    /// There is none.
-    case missing
     /// The system refused something else: a full disk, memory.
     case system
   }

@@ -77,6 +77,16 @@ extension Span where Element == UInt8 {
     unsafe withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
   }
 
+  /// Copies the bytes to `address`, which must have room for them, and gives the address behind them.
+  @unsafe
+  @inlinable
+  public func copy(to address: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+    unsafe withUnsafeBytes {
+      if let start = $0.baseAddress { unsafe address.copyMemory(from: start, byteCount: $0.count) }
+    }
+    return unsafe address + count
+  }
+
   /// A copy of the bytes.
   public var array: [UInt8] { unsafe withUnsafeBytes { unsafe [UInt8]($0) } }
 }

@@ -22,25 +22,6 @@ struct SeededGenerator: RandomNumberGenerator {
 /// Hash seed of tests; which filters share a bucket is then the same in each run.
 let testSeed = HashSeed(0x1234_5678_9ABC_DEF1, 0xFEDC_BA98_7654_3211)
 
-/// The rules of topic filters, written as plainly as they can be: split and recurse.
-enum Naive {
-  static func matches(_ filter: String, _ topic: String) -> Bool {
-    if topic.hasPrefix("$") && (filter.hasPrefix("+") || filter.hasPrefix("#")) { return false }
-    return matches(levels(filter)[...], levels(topic)[...])
-  }
-
-  static func levels(_ text: String) -> [String] {
-    text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-  }
-
-  private static func matches(_ filter: ArraySlice<String>, _ topic: ArraySlice<String>) -> Bool {
-    guard let first = filter.first else { return topic.isEmpty }
-    if first == "#" { return true }
-    guard let level = topic.first else { return false }
-    return (first == "+" || first == level) && matches(filter.dropFirst(), topic.dropFirst())
-  }
-}
-
 /// Random topics and filters from a vocabulary so small that they often match.
 struct TopicSource {
   var generator: SeededGenerator

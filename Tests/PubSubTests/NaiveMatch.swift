@@ -1,0 +1,1 @@
+../Shared/NaiveMatch.swift
