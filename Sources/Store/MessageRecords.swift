@@ -72,14 +72,17 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
     var payloadCount: UInt32
     var propertiesCount: UInt32
     var topicCount: UInt16
-    var filterCount: UInt16
+    var filterCountLow: UInt16
     var qos: UInt8
     var retain: UInt8
-    var reserved: UInt16
+    /// Not 0 only for a message that more than 65,535 filters matched.
+    var filterCountHigh: UInt16
+
+    var filterCount: Int { Int(filterCountHigh) << 16 | Int(filterCountLow) }
 
     /// Bytes before the padding.
     var contentCount: Int {
-      MessageRecords.headerBytes + 4 * Int(filterCount) + Int(topicCount) + Int(propertiesCount)
+      MessageRecords.headerBytes + 4 * filterCount + Int(topicCount) + Int(propertiesCount)
         + Int(payloadCount)
     }
   }
@@ -132,8 +135,9 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
     var header = Header(
       byteCount: 0, index: index, publisher: facts.publisher, expiresAt: facts.expiresAt,
       owed: owed, payloadCount: UInt32(payload.count), propertiesCount: UInt32(properties.count),
-      topicCount: UInt16(topic.count), filterCount: UInt16(filters.count), qos: facts.qos,
-      retain: facts.retain ? 1 : 0, reserved: 0)
+      topicCount: UInt16(topic.count),
+      filterCountLow: UInt16(truncatingIfNeeded: filters.count), qos: facts.qos,
+      retain: facts.retain ? 1 : 0, filterCountHigh: UInt16(filters.count >> 16))
     let content = header.contentCount
     let size = (content + 7) & ~7
     header.byteCount = UInt32(size)
@@ -185,9 +189,9 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
     let all = bytes
     let filters = unsafe UnsafeBufferPointer(
       start: (buffer + offset + MessageRecords.headerBytes).assumingMemoryBound(to: UInt32.self),
-      count: Int(header.filterCount)
+      count: header.filterCount
     ).span
-    let topicStart = offset + MessageRecords.headerBytes + 4 * Int(header.filterCount)
+    let topicStart = offset + MessageRecords.headerBytes + 4 * header.filterCount
     let topicEnd = topicStart + Int(header.topicCount)
     let propertiesEnd = topicEnd + Int(header.propertiesCount)
     return LoggedMessage(
