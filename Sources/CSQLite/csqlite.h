@@ -26,4 +26,18 @@ static inline void csqlite_defend(sqlite3 *database) {
     sqlite3_db_config(database, SQLITE_DBCONFIG_DQS_DDL, 0, (int *)0);
 }
 
+/// What `csqlite_count_log` installs.
+static inline int csqlite_note_log(void *pages, sqlite3 *database, const char *name, int count) {
+    (void)database;
+    (void)name;
+    *(int *)pages = count;
+    return SQLITE_OK;
+}
+
+/// Writes to `pages` after each commit how many pages the write-ahead log has. SQLite then makes no
+/// checkpoints by itself.
+static inline void csqlite_count_log(sqlite3 *database, int *pages) {
+    sqlite3_wal_hook(database, csqlite_note_log, pages);
+}
+
 #endif

@@ -33,6 +33,11 @@ extension Broker: StoreListener {
       logger.error(
         "the store can't be written, and is tried again: publishers of messages that have to be kept wait",
         metadata: ["reason": "\(reason)"])
+    case .growing(let reason):
+      logger.error(
+        "what is stored is safe, but the store's write-ahead log can't be copied into its file, and grows",
+        metadata: ["reason": "\(reason)"])
+    case .tidy: logger.notice("the store's write-ahead log can be copied into its file again")
     }
   }
 }

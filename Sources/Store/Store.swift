@@ -68,6 +68,10 @@ public enum StoreState: Sendable, Equatable {
   case working
   /// It can't be written at present, for this reason; it is tried again and again.
   case failing(String)
+  /// What is written is durable, but the store can't tidy up behind it, and grows meanwhile.
+  case growing(String)
+  /// It can tidy up again.
+  case tidy
 }
 
 /// What a store has done since it was opened.

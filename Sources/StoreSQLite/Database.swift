@@ -33,6 +33,8 @@ public struct DatabaseError: Error, Sendable, CustomStringConvertible {
 final class Database {
   private let handle: OpaquePointer
   private var statements: [UInt: Statement] = [:]
+  /// SQLite writes to it within a commit, so on the connection's thread; null until it is asked to.
+  private var logPagesCell: UnsafeMutablePointer<Int32>?
 
   /// Opens a file, which is made where there is none and `mode` allows it.
   init(path: String, mode: Mode) throws(DatabaseError) {
@@ -66,6 +68,8 @@ final class Database {
   deinit {
     for statement in statements.values { statement.finalize() }
     unsafe sqlite3_close_v2(handle)
+    // No commit follows.
+    unsafe logPagesCell?.deallocate()
   }
 
   private static func error(
@@ -128,6 +132,17 @@ final class Database {
     unsafe sqlite3_busy_timeout(handle, milliseconds)
   }
 
+  /// Counts the pages of the write-ahead log from now on, and makes no checkpoints that nobody asked for.
+  func countLogPages() {
+    let cell = unsafe logPagesCell ?? .allocate(capacity: 1)
+    unsafe cell.initialize(to: 0)
+    unsafe logPagesCell = cell
+    unsafe csqlite_count_log(handle, cell)
+  }
+
+  /// Pages of the write-ahead log after the last commit; 0 where all of them are in the file.
+  var logPages: Int { unsafe Int(logPagesCell?.pointee ?? 0) }
+
   /// Copies what the write-ahead log has into the file. False where readers keep a part from it.
   @discardableResult
   func checkpoint(_ mode: Int32) throws(DatabaseError) -> Bool {
@@ -136,7 +151,10 @@ final class Database {
     let code = unsafe sqlite3_wal_checkpoint_v2(handle, nil, mode, &frames, &copied)
     if code == SQLITE_BUSY { return false }
     if code != SQLITE_OK { throw error(code, "copy the write-ahead log") }
-    return frames == copied
+    let isWhole = frames == copied
+    // The next commit begins it anew.
+    if isWhole { unsafe logPagesCell?.pointee = 0 }
+    return isWhole
   }
 }
 

@@ -36,6 +36,9 @@ public final class SQLiteStore: Store {
     var commits: UInt64 = 0
     var appended: UInt64 = 0
     var sweptAt: UInt64 = 0
+    /// When a checkpoint may be made; later than now after one that failed.
+    var checkpointAt: UInt64 = 0
+    var isGrowing = false
     /// Where `Engine.reset` failed, it is to be done before anything else.
     var needsReset = false
 
@@ -168,6 +171,7 @@ public final class SQLiteStore: Store {
       }
       if !isDone { break }
       taken.removeAll(keepingCapacity: true)
+      tidyUp(listener)
     }
     opened.engine = nil
   }
@@ -251,6 +255,29 @@ public final class SQLiteStore: Store {
     show(engine)
     tell(effects, listener)
     for batch in batches { queuedBytes.subtract(batch.byteCount, ordering: .relaxed) }
+  }
+
+  /// Copies the write-ahead log into the file where it is long enough, once loops were told what they
+  /// wait for. What is committed is durable without it, so a failure stops nobody: it is told, the log
+  /// grows, and the next try is a while later.
+  private func tidyUp(_ listener: any StoreListener) {
+    guard opened.database.logPages >= StoreConstants.checkpointPages,
+      MonotonicClock.milliseconds >= opened.checkpointAt
+    else { return }
+    var isWhole = false
+    do throws(DatabaseError) {
+      isWhole = try opened.database.checkpoint(SQLITE_CHECKPOINT_PASSIVE)
+      if opened.isGrowing { listener.storeChanged(.tidy) }
+      opened.isGrowing = false
+    } catch {
+      opened.failures += 1
+      shown.withLock { $0.failures = opened.failures }
+      if !opened.isGrowing { listener.storeChanged(.growing(error.message)) }
+      opened.isGrowing = true
+    }
+    // A command that reads keeps a part of the log in use, too.
+    let pause = isWhole ? 0 : StoreConstants.checkpointPauseMilliseconds
+    opened.checkpointAt = MonotonicClock.milliseconds + pause
   }
 
   private func tell(_ effects: [Engine.Effect], _ listener: any StoreListener) {

@@ -132,8 +132,9 @@ enum StoreFile {
       try database.run("PRAGMA cache_size = -\(StoreConstants.pageCacheBytes / 1024)")
       try database.run("PRAGMA cell_size_check = ON")
       try database.run("PRAGMA trusted_schema = OFF")
-      try database.run("PRAGMA wal_autocheckpoint = \(StoreConstants.checkpointPages)")
       try database.run("PRAGMA journal_size_limit = \(StoreConstants.logFileBytes)")
+      // Those that SQLite makes by itself fail in silence, so it makes none: the store's thread does.
+      database.countLogPages()
       try upgrade(database)
       return database
     } catch {

@@ -39,6 +39,8 @@ enum StoreConstants {
   static var compactionAge: UInt32 { 10 }
   /// Pages of the write-ahead log from which on they are copied into the file: 16 MiB.
   static var checkpointPages: Int { 4096 }
+  /// Milliseconds until it is tried again to copy them where that failed, or a reader was in the way.
+  static var checkpointPauseMilliseconds: UInt64 { 1000 }
   /// Bytes of the write-ahead log that are kept for its next use.
   static var logFileBytes: Int { 64 << 20 }
   /// Bytes of batches that one transaction takes: more would keep those who wait longer.
