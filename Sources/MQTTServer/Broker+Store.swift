@@ -40,4 +40,9 @@ extension Broker: StoreListener {
     case .tidy: logger.notice("the store's write-ahead log can be copied into its file again")
     }
   }
+
+  func storeDamaged(_ what: String) {
+    logger.error(
+      "a part of the store can't be read and was given up", metadata: ["reason": "\(what)"])
+  }
 }

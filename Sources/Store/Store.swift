@@ -60,6 +60,9 @@ public protocol StoreListener: AnyObject, Sendable {
 
   /// Writing fails, or works again.
   func storeChanged(_ state: StoreState)
+
+  /// Something that was stored can't be read and was given up; `what` says what, in one line.
+  func storeDamaged(_ what: String)
 }
 
 /// Whether a store can be written.

@@ -164,7 +164,7 @@ extension Engine {
 
   // MARK: Unread messages
 
-  private func addUnread(
+  func addUnread(
     _ filter: UInt32, _ count: Int64, through sequence: UInt64
   ) throws(DatabaseError) {
     // A filter that nobody subscribes to any more has no rows, and gets none.

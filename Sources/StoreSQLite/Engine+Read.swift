@@ -36,10 +36,8 @@ extension Engine {
           filter: list.bytes(0), options: UInt8(truncatingIfNeeded: list.number(1) & 0x3F),
           identifier: list.word(2)))
     }
+    // First, because a segment that turns out to be damaged adds to what went unread.
     var unreadCount: UInt64 = 0
-    for row in try rows(of: id) where row.isReader {
-      unreadCount += try unread(row.filter, after: max(last.cursor, row.position))
-    }
     var messages: [UInt64: LogPlace] = [:]
     for entry in last.window where entry.sequence != 0 {
       if let place = try state(of: entry.sequence)?.place(of: entry.sequence) {
@@ -47,6 +45,9 @@ extension Engine {
       } else {
         unreadCount += 1
       }
+    }
+    for row in try rows(of: id) where row.isReader {
+      unreadCount += try unread(row.filter, after: max(last.cursor, row.position))
     }
     return StoredSession(
       id: id, presence: presence, progress: last, subscriptions: subscriptions,

@@ -22,17 +22,26 @@ extension Engine {
     defer { query.reset() }
     guard try query.step() else { return nil }
     let first = query.unsigned(0)
-    let span = query.word(1)
-    guard sequence >= first, sequence < first + UInt64(span) else { return nil }
     // What is cached may be newer than what is written.
-    if let cached = states[first] { return cached }
+    if let cached = states[first] { return sequence <= cached.last ? cached : nil }
+    let span = query.number(1)
     // Places in a segment have two bytes.
-    guard span <= 1 << 16, let records = query.withBytes(3, { MessageRecords(copying: $0) }) else {
-      throw DatabaseError.damaged("segment \(first) of the log is damaged")
+    guard (1...1 << 16).contains(span) else {
+      query.reset()
+      try giveUp(first)
+      return nil
+    }
+    guard sequence >= first, sequence < first + UInt64(span) else { return nil }
+    guard let records = query.withBytes(3, { MessageRecords(copying: $0) }),
+      Engine.isSound(records, span: UInt32(span))
+    else {
+      query.reset()
+      try giveUp(first)
+      return nil
     }
     let counts = query.isNull(4) ? nil : query.withBytes(4) { SegmentState.decodeCounts($0) }
     let state = SegmentState(
-      LogSegment(first: first, span: span, records: records), appendedAt: query.word(2),
+      LogSegment(first: first, span: UInt32(span), records: records), appendedAt: query.word(2),
       counts: counts)
     cache(state)
     return state

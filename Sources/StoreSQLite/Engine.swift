@@ -38,6 +38,8 @@ final class Engine {
   var touched: [SegmentState] = []
   /// What is to be told once the transaction is committed, in order.
   var effects: [Effect] = []
+  /// What of the log could not be read and was given up, for people.
+  var damages: [String] = []
   var appended: UInt64 = 0
   private var gained: [[UInt8]] = []
   private var lost: [[UInt8]] = []
@@ -177,6 +179,7 @@ final class Engine {
     for client in lostClients {
       clients.remove(InterestKey(exactly: client.span, seed: clients.seed), loop: 0)
     }
+    for damage in damages { listener.storeDamaged(damage) }
     for state in touched { state.isDirty = false }
     let told = effects
     forgetTransaction()
@@ -189,6 +192,7 @@ final class Engine {
     progress.removeAll(keepingCapacity: true)
     touched.removeAll(keepingCapacity: true)
     effects.removeAll(keepingCapacity: true)
+    damages.removeAll()
     gained.removeAll()
     lost.removeAll()
     gainedClients.removeAll()

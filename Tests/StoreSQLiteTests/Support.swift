@@ -36,6 +36,7 @@ final class Recorder: StoreListener {
     var lostInVain: [String] = []
     var knowsReaders = false
     var states: [StoreState] = []
+    var damages: [String] = []
   }
 
   let state = Mutex(State())
@@ -66,6 +67,8 @@ final class Recorder: StoreListener {
   func knowsReaders() { state.withLock { $0.knowsReaders = true } }
 
   func storeChanged(_ change: StoreState) { state.withLock { $0.states.append(change) } }
+
+  func storeDamaged(_ what: String) { state.withLock { $0.damages.append(what) } }
 
   /// All that a loop was told so far.
   func events(of loop: Int) -> [StoreEvent] { state.withLock { $0.events[loop] ?? [] } }
