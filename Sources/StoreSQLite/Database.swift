@@ -1,4 +1,5 @@
 import CSQLite
+import Glibc
 import Util
 
 /// Why SQLite did not do what it was asked to.
@@ -73,16 +74,27 @@ final class Database {
   }
 
   private static func error(
-    _ handle: OpaquePointer, _ code: Int32, _ what: String
+    _ handle: OpaquePointer, _ code: Int32, _ what: String, systemCode: Int32 = 0
   ) -> DatabaseError {
     let text = unsafe String(cString: sqlite3_errmsg(handle))
+    // Of another error, they are what an earlier call left there. SQLite does not note the number where
+    // the end of a transaction fails.
+    var systemCode = systemCode
+    if ![SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN].contains(code & 0xFF) {
+      systemCode = 0
+    } else if systemCode == 0 {
+      systemCode = unsafe sqlite3_system_errno(handle)
+    }
+    let reason = systemCode == 0 ? "" : ": \(unsafe String(cString: strerror(systemCode)))"
     return DatabaseError(
-      code: code, message: "cannot \(what): \(text) (SQLite code \(code))",
-      systemCode: unsafe sqlite3_system_errno(handle))
+      code: code, message: "cannot \(what): \(text)\(reason) (SQLite code \(code))",
+      systemCode: systemCode)
   }
 
-  func error(_ code: Int32, _ what: @autoclosure () -> String) -> DatabaseError {
-    unsafe Database.error(handle, code, what())
+  func error(
+    _ code: Int32, _ what: @autoclosure () -> String, systemCode: Int32 = 0
+  ) -> DatabaseError {
+    unsafe Database.error(handle, code, what(), systemCode: systemCode)
   }
 
   /// Runs statements that give no rows worth reading.
@@ -126,6 +138,17 @@ final class Database {
 
   /// Whether no transaction is open.
   var isAutocommit: Bool { unsafe sqlite3_get_autocommit(handle) != 0 }
+
+  /// Ends the transaction, if one is open, without its changes.
+  func rollBack() throws(DatabaseError) {
+    // A query that an error left between two rows would take no parameters at its next use, and keep
+    // the file as it was for this connection.
+    for statement in statements.values { statement.reset() }
+    if !isAutocommit { try run("ROLLBACK") }
+  }
+
+  /// Forgets the pages in memory that are as they are in the file, so that they are read anew.
+  func forgetPages() { unsafe sqlite3_db_release_memory(handle) }
 
   /// How long to wait for another connection's lock.
   func setBusyTimeout(milliseconds: Int32) {
@@ -223,13 +246,16 @@ final class Statement {
 
   /// Goes to the next row; false when there is none, and the statement is ready for its next use.
   func step() throws(DatabaseError) -> Bool {
+    errno = 0
     let code = unsafe sqlite3_step(handle)
+    let systemCode = errno
     if code == SQLITE_ROW { return true }
     if code == SQLITE_DONE {
       unsafe sqlite3_reset(handle)
       return false
     }
-    let failure = unsafe database.error(code, "run '\(String(cString: sqlite3_sql(handle)))'")
+    let failure = unsafe database.error(
+      code, "run '\(String(cString: sqlite3_sql(handle)))'", systemCode: systemCode)
     unsafe sqlite3_reset(handle)
     throw failure
   }

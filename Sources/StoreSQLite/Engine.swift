@@ -25,6 +25,9 @@ final class Engine {
   /// Totals as the database has them.
   private var storedTotals = Totals()
   private var storedSequence: UInt64 = 0
+  /// The rows up to which `announce` has gone.
+  private var announcedFilter: UInt32 = 0
+  private var announcedSession: UInt64 = 0
 
   // MARK: The present transaction
 
@@ -91,13 +94,22 @@ final class Engine {
     try readWildcards()
   }
 
-  /// Tells the listener which filters have readers, and notes which clients have sessions.
+  /// Tells the listener which filters have readers, and notes which clients have sessions. Where it
+  /// fails half-way, the next call goes on there: each is told once.
   func announce() throws(DatabaseError) {
-    let readers = try database.statement("SELECT text FROM filter WHERE readers > 0")
-    while try readers.step() { readers.withBytes(0) { listener.gainedReaders($0) } }
-    let sessions = try database.statement("SELECT client FROM session")
+    let readers = try database.statement(
+      "SELECT text, id FROM filter WHERE readers > 0 AND id > ?1 ORDER BY id"
+    ).bind(1, announcedFilter)
+    while try readers.step() {
+      readers.withBytes(0) { listener.gainedReaders($0) }
+      announcedFilter = readers.word(1)
+    }
+    let sessions = try database.statement(
+      "SELECT client, id FROM session WHERE id > ?1 ORDER BY id"
+    ).bind(1, announcedSession)
     while try sessions.step() {
       sessions.withBytes(0) { clients.add(InterestKey(exactly: $0, seed: clients.seed), loop: 0) }
+      announcedSession = sessions.unsigned(1)
     }
   }
 

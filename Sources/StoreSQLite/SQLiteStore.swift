@@ -212,6 +212,8 @@ public final class SQLiteStore: Store {
       } catch {
         // Now, so that the database is not locked during the pause.
         if opened.needsReset { try? reset() }
+        // A page that was read wrongly would be found in memory, also once the disk reads it rightly.
+        if error.primaryCode == SQLITE_CORRUPT { opened.database.forgetPages() }
         opened.failures += 1
         shown.withLock { $0.failures = opened.failures }
         if !failing.exchange(true, ordering: .relaxed) {
@@ -226,7 +228,7 @@ public final class SQLiteStore: Store {
   }
 
   private func reset() throws(DatabaseError) {
-    if !opened.database.isAutocommit { try opened.database.run("ROLLBACK") }
+    try opened.database.rollBack()
     try opened.engine?.reset()
     opened.needsReset = false
   }
