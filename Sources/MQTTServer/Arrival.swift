@@ -37,6 +37,14 @@ extension Worker {
     refuse(slot, "CONNECT refused: \(text)")
   }
 
+  /// Answers all that wait for the store, which began to fail: nobody knows for how long. What it was
+  /// asked for them, it does when it can.
+  func refuseArrivals() {
+    for arrival in arrivals.values where isAlive(arrival.reply.slot, arrival.reply.generation) {
+      refuseArrival(arrival.reply.slot, "the store can't be written at present")
+    }
+  }
+
   /// Asks the store for the session of a client; the placeholder in `session` gets what it finds.
   func load(_ session: UInt32, _ client: [UInt8]) -> Bool {
     guard let stored, sessions.setExpiryInterval(session, .max) else { return false }

@@ -33,6 +33,7 @@ extension Broker: StoreListener {
       logger.error(
         "the store can't be written, and is tried again: publishers of messages that have to be kept wait",
         metadata: ["reason": "\(reason)"])
+      for mailbox in mailboxes { mailbox.post(.storeFails) }
     case .growing(let reason):
       logger.error(
         "what is stored is safe, but the store's write-ahead log can't be copied into its file, and grows",

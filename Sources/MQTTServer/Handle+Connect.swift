@@ -91,6 +91,10 @@ extension Worker {
       guard Int(owner.loop) == number else { return Int(owner.loop) }
       session = owner.slot
       if isArriving(session) {
+        if let stored, stored.store.isFailing {
+          refuseArrival(slot, "the store can't be used at present")
+          return nil
+        }
         keepWaiting(slot, session, packet.array, nil)
         return nil
       }

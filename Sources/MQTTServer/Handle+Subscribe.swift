@@ -350,6 +350,7 @@ extension Worker {
     if let stored, isStored || stored.isWaiting(slot) {
       stored.wait(
         .unsubscribed(reply(slot), packetID: unsubscribe.packetID, reasons: reasons))
+      holdForAnswers(slot)
     } else {
       sendSubAck(slot, .unsubAck, unsubscribe.packetID, reasons, version)
     }

@@ -20,6 +20,8 @@ enum Letter: Sendable {
   case redistribute(SharedMessage)
   /// What the store has done.
   case store([StoreEvent])
+  /// The store can't be written, from now on and for a while.
+  case storeFails
   /// Say goodbye to all clients and end.
   case stop(deadline: UInt32)
 }

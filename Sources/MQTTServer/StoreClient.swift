@@ -113,6 +113,9 @@ final class StoreClient {
   /// Whether an answer to a connection waits, so that later ones have to as well.
   func isWaiting(_ slot: UInt32) -> Bool { !waiting.isEmpty && waiting[slot] != nil }
 
+  /// How many answers to a connection wait.
+  func waits(_ slot: UInt32) -> Int { waiting[slot] ?? 0 }
+
   /// A message was refused: its acknowledgement, if it has one, says so.
   func refuse(_ number: UInt64) {
     guard number >= firstNumber else { return }

@@ -60,6 +60,16 @@ extension Worker {
       return acknowledge(slot, type, packetID, reason, version)
     }
     stored.wait(.acknowledgement(reply(slot), type, packetID: packetID, reason))
+    if type == .pubAck || type == .pubRec { holdForAnswers(slot) }
+  }
+
+  /// Stops reading a client that goes on asking while much of what it asked for waits for a store which is
+  /// behind, or can't be written. One that waits for its answers is read, and its pings are answered.
+  func holdForAnswers(_ slot: UInt32) {
+    guard let stored, stored.waits(slot) >= Limits.waitingAnswers, broker.isStorePressed else {
+      return
+    }
+    holdForPressure(slot)
   }
 
   /// A connection as it is named across turns.

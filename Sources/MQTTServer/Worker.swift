@@ -277,6 +277,7 @@ final class Worker: LoopHandler {
       takeShareLeave(name, filter, loop: loop, session: session)
     case .redistribute(let message): redistribute(message)
     case .store(let events): take(events)
+    case .storeFails: refuseArrivals()
     case .stop(let deadline): beginStop(deadline)
     }
   }

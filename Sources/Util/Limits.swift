@@ -108,6 +108,10 @@ public enum Limits {
   /// tenths of a second.
   public static var storeHighWater: Int { 16 << 20 }
 
+  /// Answers to one client that may wait for a store which is behind, before no more of it is read: more
+  /// than most clients have in flight.
+  public static var waitingAnswers: Int { 64 }
+
   /// Filters of one session whose retained messages the store is asked for at a time: each may take a
   /// page.
   public static var retainedAsks: Int { 16 }
