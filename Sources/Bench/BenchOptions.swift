@@ -82,6 +82,12 @@ public struct BenchOptions: Sendable {
   public var otherWildcards = 0
   /// Seconds without any progress before a step is given up.
   public var patienceSeconds = 15.0
+  /// Whether each client has a session that outlives its connection.
+  public var isPersistent = false
+  /// Whether those sessions stay with the broker when the run is over.
+  public var keepsSessions = false
+  /// Whether clients only connect, and so make an end to sessions that they had.
+  var endsSessions = false
   /// Number of the first client, so that processes can share a run.
   public var firstClient = 0
   /// Names this run's topics and clients.
@@ -94,6 +100,10 @@ public struct BenchOptions: Sendable {
     self.port = port
     self.runName = runName
   }
+
+  /// Seconds that a session outlives its connection with MQTT 5: longer than a run, and short enough
+  /// that what an interrupted run leaves goes by itself.
+  static var sessionExpiry: UInt32 { 86_400 }
 
   /// Whether payloads are stamped.
   public var hasStamps: Bool { payloadBytes >= BenchOptions.stampBytes }
@@ -109,6 +119,7 @@ public struct BenchOptions: Sendable {
     {
       return "--other-filters and --other-wildcards are 0 to 16,777,216"
     }
+    if keepsSessions && !isPersistent { return "--keep-sessions needs --persistent" }
     if reaches && !subscribes { return "--reach needs the clients' subscriptions" }
     if payloadBytes < 0 || payloadBytes > 256_000_000 {
       return "--payload is 0 to 256,000,000 bytes"

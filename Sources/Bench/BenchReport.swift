@@ -58,7 +58,7 @@ extension BenchResult {
       }
     }
     members += [
-      ("loops", .integer(UInt64(options.loops))),
+      ("persistent", .bool(options.isPersistent)), ("loops", .integer(UInt64(options.loops))),
       ("source_addresses", .integer(UInt64(options.sources.count))),
     ]
     return .object(members)
@@ -133,6 +133,8 @@ extension BenchResult {
       ("seconds", .number(seconds)), ("deliveries_per_second", .number(deliveriesPerSecond)),
       ("broker_cpu_us_per_delivery", optional(brokerMicroseconds)),
       ("broker_cpu_seconds", optional(brokerCPUSeconds)),
+      ("broker_disk_bytes_per_message", optional(brokerDiskBytes)),
+      ("broker_write_bytes_per_message", optional(brokerCallBytes)),
       ("generator_cpu_us_per_delivery", optional(generatorMicroseconds)),
       ("latency_us", latencies), ("lost", .integer(lost)), ("reordered", .integer(reordered)),
       ("duplicates", .integer(duplicates)), ("foreign", .integer(foreign)),
@@ -146,7 +148,8 @@ extension BenchResult {
     var lines = [
       "flow                  \(options.flow.rawValue), MQTT \(versionText)"
         + (options.flow == .idle
-          ? "" : ", QoS \(options.qos.rawValue), \(options.payloadBytes) bytes"),
+          ? "" : ", QoS \(options.qos.rawValue), \(options.payloadBytes) bytes")
+        + (options.isPersistent ? ", sessions that outlive connections" : ""),
       "machine               \(machine.cores) cores, \(machine.kernel), \(machine.cpu)",
       "clients               \(connected) connected in \(fixed(connectSeconds, 2)) s, "
         + "\(failed) failed, \(disconnected) disconnected",
@@ -169,6 +172,9 @@ extension BenchResult {
     }
     if let value = brokerMicroseconds {
       lines.append("broker CPU            \(fixed(value, 3)) us for each delivery")
+    }
+    if let value = brokerDiskBytes, value > 0 {
+      lines.append("broker disk           \(fixed(value, 0)) bytes written for each message")
     }
     if let value = brokerConnectMicroseconds {
       lines.append("broker CPU            \(fixed(value, 1)) us for each connect")

@@ -24,6 +24,11 @@ public struct BenchResult: Sendable {
   public var brokerCPUSeconds: Double?
   /// CPU time of the broker for each delivery.
   public var brokerMicroseconds: Double?
+  /// Bytes that the broker had the system write to disks, for each message sent.
+  public var brokerDiskBytes: Double?
+  /// Bytes of its calls of `write` and its kind, for each message sent: of files, and of sockets where
+  /// it writes to those in the same way.
+  public var brokerCallBytes: Double?
   /// CPU time of the broker for each connection with its subscription.
   public var brokerConnectMicroseconds: Double?
   /// Memory of the broker when all clients were connected.

@@ -12,7 +12,18 @@ public func runBench(
   }
   let loops = try BenchLoops(options)
   let run = FlowRun(options, loops, broker, progress)
-  return options.flow == .idle ? run.idle() : run.load()
+  let result = options.flow == .idle ? run.idle() : run.load()
+  if options.isPersistent && !options.keepsSessions { try endSessions(of: options, progress) }
+  return result
+}
+
+/// Has each client of a run connect once more, with a clean session, so that the broker keeps none.
+func endSessions(of options: BenchOptions, _ progress: Progress) throws(BenchFailure) {
+  var last = options
+  last.endsSessions = true
+  let loops = try BenchLoops(last)
+  _ = loops.connect(progress)
+  _ = loops.finish()
 }
 
 /// One run, on the thread that coordinates it.
@@ -74,6 +85,7 @@ private struct FlowRun {
     var time: UInt64
     var sum: BoardSum
     var brokerCPU: UInt64?
+    var brokerWrites: ProcessFacts.Writes?
     var ownCPU: UInt64
   }
 
@@ -84,6 +96,7 @@ private struct FlowRun {
     _ = unsafe clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Mark(
       time: MonotonicClock.nanoseconds, sum: loops.sum, brokerCPU: cpu,
+      brokerWrites: broker?.writes,
       ownCPU: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
   }
 
@@ -129,6 +142,11 @@ private struct FlowRun {
     if let before = from.brokerCPU, let after = to.brokerCPU, after >= before {
       result.brokerCPUSeconds = Double(after - before) / 1e9
       result.brokerMicroseconds = Double(after - before) / 1e3 / deliveries
+    }
+    if let before = from.brokerWrites, let after = to.brokerWrites, result.messages > 0 {
+      let messages = Double(result.messages)
+      result.brokerDiskBytes = Double(after.disk - min(before.disk, after.disk)) / messages
+      result.brokerCallBytes = Double(after.calls - min(before.calls, after.calls)) / messages
     }
     result.generatorMicroseconds = Double(to.ownCPU - from.ownCPU) / 1e3 / deliveries
   }

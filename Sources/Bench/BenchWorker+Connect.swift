@@ -34,7 +34,9 @@ extension BenchWorker {
       version: options.version,
       clientID: Array(FlowPlan.clientID(options.runName, plans[index].number).utf8),
       keepAlive: options.keepAlive)
+    packet.cleanStart = options.endsSessions || !options.isPersistent
     if options.version == .v5 {
+      if !packet.cleanStart { packet.sessionExpiryInterval = BenchOptions.sessionExpiry }
       // As many as the window needs, also where that is less than the server would send at once.
       packet.receiveMaximum = 65_535
     }
@@ -51,6 +53,10 @@ extension BenchWorker {
     case (.greeting, .connAck):
       let answer = try ConnAck.decode(packet, header: header, version: options.version)
       if answer.reason.isError { return "the server refused a client: \(answer.reason)" }
+      if options.endsSessions {
+        becomeReady(slot, index)
+        return nil
+      }
       if answer.maximumQoS < options.qos && clients[index].role != .idle {
         return "the server takes QoS \(answer.maximumQoS.rawValue) at most"
       }

@@ -126,6 +126,8 @@ extension BenchOptions {
       "\(patienceSeconds)",
     ]
     if !subscribes { words.append("--no-subscribe") }
+    if isPersistent { words.append("--persistent") }
+    if keepsSessions { words.append("--keep-sessions") }
     if !sources.isEmpty { words += ["--source-addresses", sources.joined(separator: ",")] }
     return words
   }
@@ -154,6 +156,9 @@ public func runIdleChild(
   }
   say("lost \(loops.sum.lost)\n")
   _ = loops.finish()
+  if options.isPersistent && !options.keepsSessions {
+    try endSessions(of: options, Progress { _ in })
+  }
 }
 
 /// Runs an idle load spread over `count` processes of this program.

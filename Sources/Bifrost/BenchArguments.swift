@@ -106,6 +106,8 @@ struct BenchLoad: ParsableArguments {
   @Option(help: "Filters without wildcards that no message matches, held by further clients.")
   var otherFilters = 0
   @Option(help: "The same with wildcards.") var otherWildcards = 0
+  @Flag(help: "Give clients sessions that outlive their connections; they end with the run.")
+  var persistent = false
   @Flag(help: "Closed loop: measure latency too. With --rate it is always measured.")
   var latency = false
 
@@ -183,6 +185,7 @@ struct BenchTarget: ParsableArguments {
     options.warmUpSeconds = load.warmUp.value
     options.rate = load.rate
     options.measuresLatency = load.latency
+    options.isPersistent = load.persistent
     options.otherFilters = load.otherFilters
     options.otherWildcards = load.otherWildcards
     adjust(&options)

@@ -128,6 +128,10 @@ struct BenchIdle: ParsableCommand {
   @Flag(help: "In the end, send all clients one message, for which each subscribes once more.")
   var broadcast = false
   @Option(help: "Bytes of those messages.") var payload = 64
+  @Flag(help: "Give clients sessions that outlive their connections; they end with the run.")
+  var persistent = false
+  @Flag(help: "Leave those sessions with the broker, without their clients.")
+  var keepSessions = false
   @Flag(inversion: .prefixedNo, help: "Give each client a subscription of its own.")
   var subscribe = true
   @Option(help: .private) var firstClient = 0
@@ -144,6 +148,8 @@ struct BenchIdle: ParsableCommand {
     var options = try target.options(.idle, clients: clients)
     options.subscribers = clients
     options.subscribes = subscribe
+    options.isPersistent = persistent
+    options.keepsSessions = keepSessions
     options.keepAlive = keepAlive
     options.holdSeconds = hold.value
     options.reaches = reach

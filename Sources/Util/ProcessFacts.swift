@@ -48,6 +48,26 @@ public struct ProcessFacts: Sendable {
     return total
   }
 
+  /// What a process has written since it began.
+  public struct Writes: Sendable {
+    /// Bytes of pages that it made the system write to disks.
+    public var disk: UInt64
+    /// Bytes of its calls of `write` and its kind, wherever to.
+    public var calls: UInt64
+  }
+
+  /// What it has written; nil where it is not there, or another user's.
+  public var writes: Writes? {
+    guard let text = readFile("/proc/\(process)/io") else { return nil }
+    var found: [Substring: UInt64] = [:]
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: " ")
+      if parts.count == 2 { found[parts[0]] = UInt64(parts[1]) }
+    }
+    guard let disk = found["write_bytes:"], let calls = found["wchar:"] else { return nil }
+    return Writes(disk: disk, calls: calls)
+  }
+
   /// Bytes of memory that it has; nil where it is not there.
   public var residentBytes: UInt64? { memory?.resident }
 

@@ -133,6 +133,18 @@ import Testing
   }
 }
 
+@Suite struct OptionsTests {
+  @Test func sessionsAreKeptWhereThereAreSome() {
+    var options = BenchOptions(flow: .idle, address: "127.0.0.1", port: 1, runName: "r")
+    options.keepsSessions = true
+    #expect(options.problem?.contains("--persistent") == true)
+    options.isPersistent = true
+    #expect(options.problem == nil)
+    let words = options.childArguments(first: 0, count: 1)
+    #expect(words.contains("--persistent") && words.contains("--keep-sessions"))
+  }
+}
+
 @Suite struct ReportTests {
   @Test func jsonIsWritten() {
     let value = JSONValue.object([

@@ -170,6 +170,54 @@ def test_several_processes_are_not_reached(broker):
     assert done.returncode == USAGE and b"one process" in done.stderr
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_persistent_sessions_end_with_the_run(broker, version):
+    found = bench(broker, *FLOWS["pair"], *SHORT, "-q", 1, "-V", version, "--persistent")
+    assert found["parameters"]["persistent"] is True
+    assert found["result"]["deliveries"] > 0 and found["result"]["lost"] == 0
+
+
+def connects(*words) -> list[tuple[str, bool]]:
+    """The client id of each CONNECT of a run, and whether its session is clean."""
+    seen: list[tuple[str, bool]] = []
+
+    def serve(connection):
+        with contextlib.suppress(OSError, AssertionError):
+            while (packet := read_packet(connection))[0] >> 4 != 14:
+                first, body = packet
+                if first >> 4 == 1:
+                    seen.append((body[12:].decode(), bool(body[7] & 2)))
+                    connection.sendall(bytes.fromhex("20020000"))
+                elif first >> 4 == 8:
+                    connection.sendall(b"\x90\x03" + body[:2] + body[-1:])
+
+    with impostor(serve) as port:
+        run("bench", *words, "--port", port, "--patience", 0.2, "--quiet")
+    return seen
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("pair", "--pairs", 1, "--duration", "50ms", "--warm-up", "0s"),
+     ("idle", "--clients", 2, "--hold", "0s"),
+     ("idle", "--clients", 2, "--hold", "0s", "--processes", 2)],
+)  # fmt: skip
+def test_each_persistent_client_connects_clean_in_the_end(words):
+    seen = connects(*words, "--persistent")
+    names = sorted({name for name, _ in seen})
+    assert len(names) == 2
+    for name in names:
+        assert [clean for other, clean in seen if other == name] == [False, True]
+
+
+def test_sessions_are_kept_where_that_is_asked_for():
+    words = ("idle", "--clients", 2, "--hold", "0s", "--persistent", "--keep-sessions")
+    assert [clean for _, clean in connects(*words)] == [False, False]
+    assert [clean for _, clean in connects(*words[:-2])] == [True, True]
+    done = run("bench", "idle", "--keep-sessions", "--clients", 1)
+    assert done.returncode == USAGE and b"--persistent" in done.stderr
+
+
 @pytest.mark.parametrize("flow", ["pair", "fan-out", "fan-in", "wildcard"])
 def test_other_filters_are_held(broker, flow):
     found = bench(
