@@ -30,7 +30,9 @@ extension Worker {
       return false
     }
     let id = packet.extracting(connect.clientID)
-    guard let elsewhere = establish(slot, connect, packet, id, assigned: nil) else { return false }
+    guard
+      let elsewhere = establish(slot, connect, packet, id, assigned: nil, hasWaited: hasWaited)
+    else { return false }
     guard !hasWaited else {
       refuseArrival(slot, "its session has moved meanwhile")
       return false
@@ -84,7 +86,7 @@ extension Worker {
   @discardableResult
   private func establish(
     _ slot: UInt32, _ connect: Connect, _ packet: Span<UInt8>, _ id: Span<UInt8>,
-    assigned: [UInt8]?
+    assigned: [UInt8]?, hasWaited: Bool = false
   ) -> Int? {
     var session: UInt32 = 0
     if let owner = broker.directory.find(id) {
@@ -122,7 +124,9 @@ extension Worker {
         return nil
       }
       session = made
-      if let stored, stored.store.mayHaveSession(of: id) {
+      // What the store had for the client has just been read and, if it was to be, ended. It may go on
+      // to say that it has something: that is a guess.
+      if !hasWaited, let stored, stored.store.mayHaveSession(of: id) {
         guard !stored.store.isFailing, load(session, id.array) else {
           endSession(session)
           refuseArrival(slot, "the store can't be used at present")
