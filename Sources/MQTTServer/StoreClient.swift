@@ -43,14 +43,19 @@ final class StoreClient {
   private let loop: Int
   private var batch: StoreBatch?
   private var nextTicket: UInt64 = 1
+  /// Of the last batch: the next is as large, mostly.
+  private var lastBytes = 0
+  private var lastOrders = 0
 
   /// What waits, oldest first, from `head` on.
   private var awaited: [(ticket: UInt64, what: Awaited)] = []
   private var head = 0
   /// The number of the first in `awaited`: each has one, which never changes.
   private var firstNumber: UInt64 = 0
-  /// How much waits for each connection, by slot: answers keep their order.
+  /// How much waits for each connection, by slot: answers keep their order. What has changed for one
+  /// connection, which is the same many times in a row, is in `run` until it is another's turn.
   private var waiting: [UInt32: Int] = [:]
+  private var run: (slot: UInt32, change: Int) = (0, 0)
 
   init(_ store: any Store, loop: Int) {
     self.store = store
@@ -61,7 +66,9 @@ final class StoreClient {
 
   private var current: StoreBatch {
     if let batch { return batch }
-    let made = StoreBatch(loop: loop, ticket: nextTicket)
+    let made = StoreBatch(
+      loop: loop, ticket: nextTicket, bytes: min(max(lastBytes, 1024), 1 << 20),
+      orders: min(lastOrders, 16_384))
     nextTicket += 1
     batch = made
     return made
@@ -95,6 +102,8 @@ final class StoreClient {
   func submit() {
     guard let batch else { return }
     self.batch = nil
+    lastBytes = batch.messages.byteCount
+    lastOrders = batch.orders.count
     store.submit(batch)
   }
 
@@ -106,12 +115,27 @@ final class StoreClient {
   func wait(_ what: Awaited) {
     // What it waits for may be added later in the turn, such as what a session has in flight.
     let ticket = current.ticket
-    if let reply = what.reply { waiting[reply.slot, default: 0] += 1 }
+    if let reply = what.reply { count(reply.slot, 1) }
     awaited.append((ticket, what))
   }
 
   /// Whether an answer to a connection waits, so that later ones have to as well.
-  func isWaiting(_ slot: UInt32) -> Bool { !waiting.isEmpty && waiting[slot] != nil }
+  func isWaiting(_ slot: UInt32) -> Bool {
+    guard head < awaited.count else { return false }
+    if run.slot == slot { return run.change + (waiting[slot] ?? 0) > 0 }
+    return waiting[slot] != nil
+  }
+
+  private func count(_ slot: UInt32, _ change: Int) {
+    if run.slot != slot {
+      if run.change != 0 {
+        let count = (waiting[run.slot] ?? 0) + run.change
+        waiting[run.slot] = count > 0 ? count : nil
+      }
+      run = (slot, 0)
+    }
+    run.change += change
+  }
 
   /// How many answers to a connection wait.
   func waits(_ slot: UInt32) -> Int { waiting[slot] ?? 0 }
@@ -134,9 +158,7 @@ final class StoreClient {
     let what = awaited[head].what
     head += 1
     firstNumber += 1
-    if let reply = what.reply, let count = waiting[reply.slot] {
-      waiting[reply.slot] = count > 1 ? count - 1 : nil
-    }
+    if let reply = what.reply { count(reply.slot, -1) }
     if head == awaited.count {
       awaited.removeAll(keepingCapacity: head <= 4096)
       head = 0

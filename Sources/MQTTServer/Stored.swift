@@ -102,8 +102,12 @@ extension Worker {
 
   func releaseFinished() {
     guard let stored, !sessions.finished.isEmpty else { return }
-    for sequence in sessions.finished { stored.add(.release(sequence: sequence, count: 1)) }
-    sessions.finished.removeAll(keepingCapacity: true)
+    let count = sessions.finished.count
+    var finished: [UInt64] = []
+    // About as many come with the next turn.
+    finished.reserveCapacity(count)
+    swap(&finished, &sessions.finished)
+    stored.add(.releaseEach(finished), bytes: 8 * count)
   }
 
   /// Tells the store what a session has in flight, where that has changed.

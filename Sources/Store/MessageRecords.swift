@@ -98,8 +98,8 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
 
   /// No messages, with room for some bytes.
   public init(capacity: Int = 1024) {
-    self.capacity = max(capacity, 64)
-    unsafe buffer = .allocate(byteCount: self.capacity, alignment: 8)
+    self.capacity = RecordBuffers.capacity(for: max(capacity, 64))
+    unsafe buffer = RecordBuffers.take(self.capacity)
   }
 
   /// The records of bytes that come from a file; nil where they are not whole records.
@@ -118,7 +118,7 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
     byteCount = offset
   }
 
-  deinit { unsafe buffer.deallocate() }
+  deinit { unsafe RecordBuffers.giveBack(buffer, self.capacity) }
 
   /// Empties the buffer and keeps its memory.
   public mutating func removeAll() {
@@ -161,10 +161,10 @@ public struct MessageRecords: ~Copyable, @unchecked Sendable {
 
   private mutating func reserve(_ more: Int) {
     guard byteCount + more > capacity else { return }
-    let larger = max(capacity * 2, byteCount + more)
-    let new = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 8)
+    let larger = RecordBuffers.capacity(for: max(capacity * 2, byteCount + more))
+    let new = unsafe RecordBuffers.take(larger)
     unsafe new.copyMemory(from: buffer, byteCount: byteCount)
-    unsafe buffer.deallocate()
+    unsafe RecordBuffers.giveBack(buffer, capacity)
     unsafe buffer = new
     capacity = larger
   }

@@ -111,7 +111,7 @@ public final class StoreBatch: @unchecked Sendable {
   /// Rises with each batch of a loop; `StoreEvent.committed` names it.
   public let ticket: UInt64
   /// The messages that the orders name.
-  public var messages = MessageRecords()
+  public var messages: MessageRecords
   /// What is to be done, in order.
   public var orders: [StoreOrder] = []
   /// Whether a message is to be retained.
@@ -119,10 +119,12 @@ public final class StoreBatch: @unchecked Sendable {
   /// Bytes that the orders have besides the messages, about.
   public var orderBytes = 0
 
-  /// An empty batch.
-  public init(loop: Int, ticket: UInt64) {
+  /// An empty batch, with room for some bytes of messages and some orders.
+  public init(loop: Int, ticket: UInt64, bytes: Int = 1024, orders count: Int = 0) {
     self.loop = loop
     self.ticket = ticket
+    messages = MessageRecords(capacity: bytes)
+    orders.reserveCapacity(count)
   }
 
   /// Bytes that the batch takes, about.
@@ -131,31 +133,33 @@ public final class StoreBatch: @unchecked Sendable {
   }
 }
 
-/// One thing to be done.
+/// One thing to be done. What is large is apart, so that the two orders of each message are small.
 public enum StoreOrder: Sendable {
   /// Take the message at an offset of the batch's messages: append it where `appends` says so, and keep
   /// it as its topic's retained one where it does itself. `pending` comes back if it is refused.
   case publish(offset: Int, appends: Bool, pending: UInt64)
   /// Keep a new session.
-  case create(StoredSessionID, client: [UInt8], SessionPresence, SessionProgress)
+  indirect case create(StoredSessionID, client: [UInt8], SessionPresence, SessionProgress)
   /// Give the session of a client: answered by `StoreEvent.session`.
   case load(SessionQuery)
   /// Note that a session's client came or went.
-  case presence(StoredSessionID, SessionPresence)
+  indirect case presence(StoredSessionID, SessionPresence)
   /// Note what a session has in flight.
-  case progress(StoredSessionID, SessionProgress)
+  indirect case progress(StoredSessionID, SessionProgress)
   /// Forget a session, what it subscribed to and what it was owed.
   case end(StoredSessionID)
   /// Keep a subscription, or change the one to the same filter.
-  case subscribe(StoredSessionID, StoredSubscription)
+  indirect case subscribe(StoredSessionID, StoredSubscription)
   /// Forget a subscription, and what was owed through it and is not in flight.
   case unsubscribe(StoredSessionID, filter: [UInt8])
   /// Read what a session is owed: answered by `StoreEvent.page`.
-  case read(LogQuery)
+  indirect case read(LogQuery)
   /// A message is owed to this many subscriptions fewer.
   case release(sequence: UInt64, count: UInt32)
+  /// Each of these messages is owed to one subscription fewer.
+  case releaseEach([UInt64])
   /// Find retained messages: answered by `StoreEvent.retained`.
-  case findRetained(RetainedQuery)
+  indirect case findRetained(RetainedQuery)
 }
 
 /// What a loop is told.

@@ -108,6 +108,22 @@ extension Engine {
     _ = state.release(sequence, count)
   }
 
+  /// Messages are owed to one subscription fewer each. Those of a segment come together, mostly.
+  func releaseEach(_ sequences: [UInt64]) throws(DatabaseError) {
+    var present: SegmentState?
+    for sequence in sequences {
+      if let open, sequence >= open.first { try closeSegment() }
+      if let state = present, sequence >= state.first, sequence <= state.last {
+        _ = state.release(sequence, 1)
+        continue
+      }
+      present = try state(of: sequence)
+      guard let state = present else { continue }
+      touch(state)
+      _ = state.release(sequence, 1)
+    }
+  }
+
   func touch(_ state: SegmentState) {
     guard !state.isDirty else { return }
     state.isDirty = true

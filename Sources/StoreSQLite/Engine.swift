@@ -275,6 +275,7 @@ final class Engine {
   /// Tells a loop something, behind the segments that were filled before.
   private func tell(_ loop: Int, _ event: StoreEvent) throws(DatabaseError) {
     try closeSegment()
+      case .releaseEach(let sequences): try releaseEach(sequences)
     effects.append(.event(loop: loop, event))
   }
 }

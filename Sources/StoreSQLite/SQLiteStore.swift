@@ -294,6 +294,7 @@ public final class SQLiteStore: Store {
       case .segment(let segment, let loops):
         var left = loops
         while left != 0 {
+      RecordBuffers.trim()
           add(.segment(segment), left.trailingZeroBitCount)
           left &= left - 1
         }

@@ -21,8 +21,8 @@ enum StoreConstants {
   /// no more than these.
   static var segmentMessages: Int { 4096 }
   /// Bytes of records from which on a segment is closed: one that is written, read and kept as a
-  /// whole.
-  static var segmentBytes: Int { 256 << 10 }
+  /// whole. A little less than a buffer has, so that the last message rarely needs a larger one.
+  static var segmentBytes: Int { 248 << 10 }
   /// Bytes of segments that are kept in memory: what was appended last is read most.
   static var cachedSegmentBytes: Int { 16 << 20 }
   /// Segments that are kept in memory, however small.

@@ -183,3 +183,40 @@ extension MessageRecords {
     #expect(once.isExpired(at: 100) && once.isExpired(at: .max))
   }
 }
+
+@Suite(.serialized) struct RecordBuffersTests {
+  @Test func capacitiesOfLargeBuffersArePowersOfTwo() {
+    for (bytes, capacity) in [
+      (64, 64), (32_768, 32_768), (32_769, 65_536), (65_536, 65_536), (65_537, 131_072),
+      (2_097_152, 2_097_152), (2_097_153, 2_097_153),
+    ] {
+      #expect(RecordBuffers.capacity(for: bytes) == capacity)
+    }
+  }
+
+  /// Records that grow past a buffer that was used before are as they were put in.
+  @Test func buffersAreUsedAgain() {
+    let payload = (0..<1000).map { UInt8(truncatingIfNeeded: $0) }
+    for round in 0..<20 {
+      var records = MessageRecords()
+      for _ in 0..<200 + 100 * round {
+        records.append(
+          LoggedFacts(qos: 1, retain: false), topic: payload.span.extracting(0..<9),
+          properties: Span(), payload: payload.span)
+      }
+      var isSame = true
+      records.forEach { message, _ in
+        if message.payload.count != 1000 || message.payload[999] != payload[999] { isSame = false }
+      }
+      #expect(isSame && records.count == 200 + 100 * round)
+    }
+    #expect(RecordBuffers.spareBytes > 0)
+  }
+
+  @Test func whatIsNotNeededGoesBack() {
+    do { _ = MessageRecords(capacity: 1 << 20) }
+    // Once for what was used since the last time, once for what was not. Other tests may use some.
+    for _ in 0..<100 where RecordBuffers.spareBytes > 0 { RecordBuffers.trim() }
+    #expect(RecordBuffers.spareBytes <= 16 << 20)
+  }
+}
