@@ -87,7 +87,9 @@ extension Engine {
     var horizon = nextSequence - 1
     var matches: [Match] = []
     for (place, row) in rows.enumerated() {
-      try collect(row, place, after: max(query.after, row.position), &horizon, &matches)
+      try collect(
+        row, place, after: max(query.after, row.position), limit: max(1, query.maximumMessages),
+        &horizon, &matches)
     }
     matches.sort { $0.sequence < $1.sequence }
     var page = LogPage(
@@ -144,11 +146,11 @@ extension Engine {
     }
   }
 
-  /// Adds the messages of one filter, up to some rows; `horizon` falls to where they end if there are
-  /// more.
+  /// Adds the messages of one filter, up to some rows and as many as a page may have; `horizon` falls
+  /// to where they end if there are more.
   private func collect(
-    _ row: SubscriptionRow, _ place: Int, after start: UInt64, _ horizon: inout UInt64,
-    _ matches: inout [Match]
+    _ row: SubscriptionRow, _ place: Int, after start: UInt64, limit: Int,
+    _ horizon: inout UInt64, _ matches: inout [Match]
   ) throws(DatabaseError) {
     let query = try database.statement(
       """
@@ -158,20 +160,45 @@ extension Engine {
     query.bind(1, row.filter).bind(2, try firstEntry(row.filter, holding: start + 1))
     query.bind(3, Int64(StoreConstants.entriesPerRead))
     var count = 0
+    var found = 0
     var last = start
-    while try query.step() {
+    // Whether it ended at what is not wanted any more.
+    var isBeyond = false
+    while !isBeyond, found < limit, try query.step() {
       count += 1
       let first = query.unsigned(0)
       query.withBytes(1) { places in
-        for number in 0..<places.count / 2 {
+        for number in Engine.firstPlace(in: places, of: first, after: start)..<places.count / 2 {
           let sequence = first + UInt64(places.halfWord(at: 2 * number))
-          guard sequence > start else { continue }
+          isBeyond = sequence > horizon
+          if isBeyond || found >= limit { break }
+          found += 1
           last = sequence
-          if sequence <= horizon { matches.append(Match(sequence: sequence, row: place)) }
+          matches.append(Match(sequence: sequence, row: place))
         }
       }
     }
-    if count == StoreConstants.entriesPerRead { horizon = min(horizon, last) }
+    query.reset()
+    guard !isBeyond else { return }
+    if found >= limit || count == StoreConstants.entriesPerRead { horizon = min(horizon, last) }
+  }
+
+  /// How many of an entry's places, which rise, are not behind a sequence number.
+  private static func firstPlace(
+    in places: Span<UInt8>, of first: UInt64, after start: UInt64
+  ) -> Int {
+    guard start >= first else { return 0 }
+    var low = 0
+    var high = places.count / 2
+    while low < high {
+      let middle = (low + high) / 2
+      if first + UInt64(places.halfWord(at: 2 * middle)) <= start {
+        low = middle + 1
+      } else {
+        high = middle
+      }
+    }
+    return low
   }
 
   /// One delivery for all subscriptions of a session that a message matches.
