@@ -17,6 +17,11 @@ final class Engine {
   private(set) var now: UInt32 = 0
   /// The second at which this run began.
   private(set) var startedAt: UInt32 = 0
+  /// Whether an `Announcement` is under way. Until its end nothing is taken out of the indices that it
+  /// adds to: what is to be gathers here.
+  var isAnnouncing = false
+  private var takenAway: [[UInt8]] = []
+  private var takenAwayClients: [[UInt8]] = []
   /// Whether all sessions that the last run left connected are noted as away.
   var areConnectionsEnded = false
   /// The sequence number of the next message.
@@ -25,9 +30,6 @@ final class Engine {
   /// Totals as the database has them.
   private var storedTotals = Totals()
   private var storedSequence: UInt64 = 0
-  /// The rows up to which `announce` has gone.
-  private var announcedFilter: UInt32 = 0
-  private var announcedSession: UInt64 = 0
 
   // MARK: The present transaction
 
@@ -94,23 +96,21 @@ final class Engine {
     try readWildcards()
   }
 
-  /// Tells the listener which filters have readers, and notes which clients have sessions. Where it
-  /// fails half-way, the next call goes on there: each is told once.
-  func announce() throws(DatabaseError) {
-    let readers = try database.statement(
-      "SELECT text, id FROM filter WHERE readers > 0 AND id > ?1 ORDER BY id"
-    ).bind(1, announcedFilter)
-    while try readers.step() {
-      readers.withBytes(0) { listener.gainedReaders($0) }
-      announcedFilter = readers.word(1)
+  /// All filters with readers and all clients with sessions have been told: what was taken away
+  /// meanwhile is taken away now.
+  func endAnnouncement() {
+    isAnnouncing = false
+    takeAway()
+  }
+
+  private func takeAway() {
+    guard !isAnnouncing else { return }
+    for filter in takenAway { listener.lostReaders(filter.span) }
+    for client in takenAwayClients {
+      clients.remove(InterestKey(exactly: client.span, seed: clients.seed), loop: 0)
     }
-    let sessions = try database.statement(
-      "SELECT client, id FROM session WHERE id > ?1 ORDER BY id"
-    ).bind(1, announcedSession)
-    while try sessions.step() {
-      sessions.withBytes(0) { clients.add(InterestKey(exactly: $0, seed: clients.seed), loop: 0) }
-      announcedSession = sessions.unsigned(1)
-    }
+    takenAway.removeAll()
+    takenAwayClients.removeAll()
   }
 
   /// Sets the time of the transaction.
@@ -187,10 +187,9 @@ final class Engine {
   func committed() -> [Effect] {
     storedTotals = totals
     storedSequence = nextSequence
-    for filter in lost { listener.lostReaders(filter.span) }
-    for client in lostClients {
-      clients.remove(InterestKey(exactly: client.span, seed: clients.seed), loop: 0)
-    }
+    takenAway += lost
+    takenAwayClients += lostClients
+    takeAway()
     for damage in damages { listener.storeDamaged(damage) }
     for state in touched { state.isDirty = false }
     let told = effects
@@ -264,6 +263,7 @@ final class Engine {
         try closeSegment()
         try tell(batch.loop, .page(read(query)))
       case .release(let sequence, let count): try release(sequence, count)
+      case .releaseEach(let sequences): try releaseEach(sequences)
       case .findRetained(let query): try tell(batch.loop, .retained(findRetained(query)))
       }
     }
@@ -275,7 +275,6 @@ final class Engine {
   /// Tells a loop something, behind the segments that were filled before.
   private func tell(_ loop: Int, _ event: StoreEvent) throws(DatabaseError) {
     try closeSegment()
-      case .releaseEach(let sequences): try releaseEach(sequences)
     effects.append(.event(loop: loop, event))
   }
 }

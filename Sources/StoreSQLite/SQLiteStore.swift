@@ -31,7 +31,9 @@ public final class SQLiteStore: Store {
   private final class Opened: @unchecked Sendable {
     let database: Database
     let limits: StoreLimits
+    let path: String
     var engine: Engine?
+    var announcement: Announcement?
     var failures: UInt64 = 0
     var commits: UInt64 = 0
     var appended: UInt64 = 0
@@ -42,8 +44,9 @@ public final class SQLiteStore: Store {
     /// Where `Engine.reset` failed, it is to be done before anything else.
     var needsReset = false
 
-    init(_ database: Database, _ limits: StoreLimits) {
+    init(_ database: Database, path: String, _ limits: StoreLimits) {
       self.database = database
+      self.path = path
       self.limits = limits
     }
   }
@@ -55,7 +58,7 @@ public final class SQLiteStore: Store {
     try StoreFile.makeDirectory(directory)
     lock = try DirectoryLock(directory: directory)
     let database = try StoreFile.open(directory, sync: sync)
-    opened = Opened(database, limits)
+    opened = Opened(database, path: StoreFile.path(directory), limits)
     clients = InterestIndex(seed: HashSeed())
     let epoch: UInt64
     do throws(DatabaseError) {
@@ -153,11 +156,14 @@ public final class SQLiteStore: Store {
       opened.database, limits: opened.limits, seed: HashSeed(), clients: clients,
       listener: listener)
     opened.engine = engine
-    guard retrying(listener, { () throws(DatabaseError) in try begin(engine) }) else { return }
-    isKnown.store(true, ordering: .releasing)
-    listener.knowsReaders()
+    guard retrying(listener, { () throws(DatabaseError) in try begin(engine, listener) }) else {
+      return
+    }
     var taken: [StoreBatch] = []
     while true {
+      if let announcement = opened.announcement, announcement.isDone {
+        finish(announcement, listener)
+      }
       let isStopping = take(&taken)
       let time = MonotonicClock.milliseconds
       let isSweepDue = time >= opened.sweptAt
@@ -173,14 +179,29 @@ public final class SQLiteStore: Store {
       taken.removeAll(keepingCapacity: true)
       tidyUp(listener)
     }
+    opened.announcement?.stop()
+    opened.announcement = nil
     opened.engine = nil
   }
 
-  private func begin(_ engine: Engine) throws(DatabaseError) {
+  private func begin(_ engine: Engine, _ listener: any StoreListener) throws(DatabaseError) {
     try engine.begin(wallClock: SQLiteStore.wallClock)
-    try engine.announce()
     if engine.totals.retained > 0 { hasRetained.store(true, ordering: .releasing) }
     show(engine)
+    let announcement = try Announcement(
+      path: opened.path, clients: clients, listener: listener, bell: bell)
+    engine.isAnnouncing = true
+    opened.announcement = announcement
+    announcement.start()
+  }
+
+  /// All clients with a session and all filters with readers are known.
+  private func finish(_ announcement: Announcement, _ listener: any StoreListener) {
+    announcement.stop()
+    opened.announcement = nil
+    opened.engine?.endAnnouncement()
+    isKnown.store(true, ordering: .releasing)
+    listener.knowsReaders()
   }
 
   /// Takes batches for one transaction. True where the store is to stop.
@@ -250,6 +271,7 @@ public final class SQLiteStore: Store {
     opened.commits += 1
     opened.appended += engine.appended
     if sweeps {
+      RecordBuffers.trim()
       opened.sweptAt =
         MonotonicClock.milliseconds + (hasMore ? 0 : StoreConstants.sweepMilliseconds)
     }
@@ -294,7 +316,6 @@ public final class SQLiteStore: Store {
       case .segment(let segment, let loops):
         var left = loops
         while left != 0 {
-      RecordBuffers.trim()
           add(.segment(segment), left.trailingZeroBitCount)
           left &= left - 1
         }

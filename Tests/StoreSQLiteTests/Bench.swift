@@ -1,3 +1,4 @@
+import Glibc
 import PubSub
 import Store
 import Util
@@ -30,7 +31,7 @@ final class Bench {
     try start()
   }
 
-  private func start() throws {
+  private func start(whileAnnounced body: (Bench) throws -> Void = { _ in }) throws {
     let database = try StoreFile.open(directory.path, sync: .normal)
     // No test cuts the power.
     try database.run("PRAGMA synchronous = OFF")
@@ -40,14 +41,22 @@ final class Bench {
       database, limits: limits, seed: testSeed, clients: InterestIndex(seed: testSeed),
       listener: recorder)
     try engine.begin(wallClock: now)
-    try engine.announce()
+    let announcement = try Announcement(
+      path: directory.file, clients: engine.clients, listener: recorder, bell: Bell())
+    engine.isAnnouncing = true
     run = Run(engine: engine, recorder: recorder)
+    try body(self)
+    announcement.start()
+    for _ in 0..<10_000 where !announcement.isDone { usleep(1000) }
+    announcement.stop()
+    engine.endAnnouncement()
   }
 
-  /// Closes the database and begins anew with what is in it.
-  func restart() throws {
+  /// Closes the database and begins anew with what is in it. `body` is called before what is in it is
+  /// announced, and after it was looked at for that.
+  func restart(whileAnnounced body: (Bench) throws -> Void = { _ in }) throws {
     run = nil
-    try start()
+    try start(whileAnnounced: body)
   }
 
   private var running: Run {

@@ -65,6 +65,15 @@ private final class Fixture {
     }
   }
 
+  /// Waits until all filters and clients are known.
+  func waitUntilKnown() async throws {
+    for _ in 0..<2000 {
+      if recorder.state.withLock({ $0.knowsReaders }) { return }
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    throw TimeLimit()
+  }
+
   func waitFor(_ state: StoreState.Kind, count: Int) async throws {
     for _ in 0..<2000 {
       let states = recorder.state.withLock { $0.states }
@@ -192,11 +201,13 @@ extension Recorder {
       $0.subscribe(id, "a/+")
     }
     try await fixture.waitUntilCommitted()
+    try await fixture.waitUntilKnown()
     #expect(mayHave("one") && !mayHave("other"))
     try fixture.reopen()
     fixture.start()
     fixture.submit { $0.subscribe(id, "b") }
     try await fixture.waitUntilCommitted()
+    try await fixture.waitUntilKnown()
     #expect(mayHave("one") && !mayHave("other"))
     fixture.recorder.state.withLock {
       #expect($0.knowsReaders && $0.readers == ["a/+": 1, "b": 1])
