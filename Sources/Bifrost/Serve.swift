@@ -57,6 +57,8 @@ extension StoreLimits {
     self.init()
     maximumMessages = values.maximumStoredMessages
     maximumBytes = values.maximumStoredBytes
+    maximumSessionMessages = values.maximumSessionMessages
+    maximumSessionBytes = values.maximumSessionBytes
     maximumAge = UInt32(clamping: values.maximumStoredAgeMilliseconds / 1000)
     maximumRetainedMessages = values.maximumRetainedMessages
     maximumRetainedBytes = values.maximumRetainedBytes

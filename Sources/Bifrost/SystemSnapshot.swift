@@ -7,7 +7,8 @@ struct SystemSnapshot {
   /// The kinds of memory, in the order in which they are shown; each is a topic below `memory/`.
   static let kinds = [
     "connections", "sessions", "client-ids", "directory", "filters", "subscriptions", "interest",
-    "read-remainders", "write-queues", "in-flight", "retained", "between-loops", "buffers", "heap",
+    "read-remainders", "write-queues", "in-flight", "retained", "store", "between-loops", "buffers",
+    "heap",
     "free", "program",
   ]
   /// The topic that a broker publishes last of each round.

@@ -60,6 +60,10 @@ public struct BrokerConfiguration: Sendable, Equatable {
   public var maximumStoredMessages = 0
   /// `store.max-bytes`: bytes of messages in the log; 0 for any number.
   public var maximumStoredBytes = 8 << 30
+  /// `store.max-session-messages`: messages that wait for one session; 0 for any number.
+  public var maximumSessionMessages = 100_000
+  /// `store.max-session-bytes`: bytes of messages that wait for one session; 0 for any number.
+  public var maximumSessionBytes = 256 << 20
   /// `store.max-age`: how long a message waits in the log, in whole seconds; 0 for ever.
   public var maximumStoredAgeMilliseconds = 0
   /// `session.park-after`: how long a session stays in memory once its client has gone.

@@ -125,6 +125,13 @@ extension ConfigurationKey {
       "store.max-bytes", .size(\.maximumStoredBytes, 0...(1 << 50)), default: "8GiB",
       "Bytes of messages that are kept for stored sessions in all, the oldest go first; 0 for any"),
     ConfigurationKey(
+      "store.max-session-messages", .integer(\.maximumSessionMessages, 0...1_000_000_000),
+      default: "100000",
+      "Messages that are kept for one session whose client is away, the oldest go first; 0 for any"),
+    ConfigurationKey(
+      "store.max-session-bytes", .size(\.maximumSessionBytes, 0...(1 << 50)), default: "256MiB",
+      "Bytes of messages that are kept for one session whose client is away, about; 0 for any"),
+    ConfigurationKey(
       "store.max-age",
       .duration(\.maximumStoredAgeMilliseconds, 0...4_294_967_294_000, step: 1000), default: "0s",
       "Time that a message waits for stored sessions, in whole seconds; 0s for ever"),

@@ -159,14 +159,28 @@ extension Worker {
         session, image.progress, keep: { keep($0, of: image, session: session) })
     else { return false }
     for subscription in image.subscriptions { restore(session, subscription) }
-    if image.unread > 0 {
-      counters.unread += image.unread
-      journal.note(
-        self, session: session,
-        "\(image.unread) messages went unread while it was away: they expired, or the log was full")
-    }
+    if image.unread > 0 { noteUnread(session, image.unread) }
     touch(session)
     return true
+  }
+
+  private func noteUnread(_ session: UInt32, _ count: UInt64) {
+    counters.unread += count
+    journal.note(
+      self, session: session,
+      "\(count) messages went unread while it was away: they expired, or were too many")
+  }
+
+  /// A client that is about to be answered has missed messages: one of MQTT 5 is told how many.
+  func tellUnread(_ asker: Asker, _ count: UInt64) {
+    let session = asker.slot
+    guard sessions.isCurrent(session, asker.generation) else { return }
+    noteUnread(session, count)
+    guard sessions.records[session].version.hasProperties else { return }
+    var property: [UInt8] = []
+    appendUserProperty(
+      name: Array("unread".utf8).span, value: Array("\(count)".utf8).span, to: &property)
+    arrivals[session]?.answer?.userProperties += property
   }
 
   private func restoreWill(_ session: UInt32, _ presence: SessionPresence) -> Bool {
@@ -239,9 +253,7 @@ extension Worker {
   func park(_ session: UInt32) {
     let extra = sessions.records[session].extras
     if extra != 0 { sessions.extras[extra].parkDue = 0 }
-    // A group would not know of a member that is not here.
-    guard sessions.isStored(session), !isArriving(session), retainedReadings[session] == nil,
-      !sessions.records[session].flags.contains(.isShareMember)
+    guard sessions.isStored(session), !isArriving(session), retainedReadings[session] == nil
     else { return }
     counters.parked += 1
     forget(session)
@@ -254,6 +266,7 @@ extension Worker {
     submitToStore()
     let extra = sessions.records[session].extras
     if extra != 0 { sessionTimers.cancel(extra, in: sessions.extras) }
+    leaveShares(session, redistributes: false)
     subscriptions.removeAll(&sessions.records[session].subscriptions)
     let entry = sessions.records[session].entry
     sessions.remove(session)

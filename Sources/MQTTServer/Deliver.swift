@@ -21,7 +21,8 @@ struct HitIdentifier: BitwiseCopyable {
 
 /// How a message reaches the sessions of this loop.
 extension Worker {
-  /// Serves the subscribers on this loop. False when there are none.
+  /// Serves the subscribers on this loop, but for what stored sessions and groups get from the log. False
+  /// when there are none.
   @discardableResult
   func deliver(_ message: borrowing MessageView, _ hash: UInt32) -> Bool {
     matched.removeAll()
@@ -36,7 +37,7 @@ extension Worker {
         let subscription = subscriptions[slot]
         slot = subscription.nextInFilter
         if subscription.isShared {
-          deliverToGroup(subscription.session, message)
+          if !message.facts.isLogged { deliverToGroup(subscription.session, message) }
           continue
         }
         let options = SubscriptionOptions(rawValue: subscription.options)
@@ -93,7 +94,7 @@ extension Worker {
         let subscription = subscriptions[slot]
         slot = subscription.nextInFilter
         if subscription.isShared {
-          deliverToGroup(subscription.session, message)
+          if !message.facts.isLogged { deliverToGroup(subscription.session, message) }
           continue
         }
         let options = SubscriptionOptions(rawValue: subscription.options)

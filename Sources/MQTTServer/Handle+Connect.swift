@@ -217,6 +217,12 @@ extension Worker {
         bytes: id.count + (presence.will?.payload.count ?? 0))
     } else {
       tellPresence(session, isConnected: true)
+      // Behind what it has in flight, of which nothing is to be dropped.
+      tellProgress(session)
+      stored.add(
+        .resume(
+          sessions.storedID(session),
+          Asker(slot: session, generation: sessions.records[session].generation)))
     }
     sessions.lasting[record].flags.insert(.isArriving)
     keepWaiting(slot, session, packet.array, answer)
@@ -239,7 +245,13 @@ extension Worker {
       loop.setTimer(slot, at: loop.now + keepAliveTicks(session))
     }
     let version = sessions.records[session].version
-    let size = answer.encodedCount(version)
+    var answer = answer
+    var size = answer.encodedCount(version)
+    if size > sessions.maximumPacketSize(session) {
+      // What is only good to know is left out [MQTT-3.2.2-20].
+      answer.userProperties = []
+      size = answer.encodedCount(version)
+    }
     guard size <= sessions.maximumPacketSize(session) else {
       // It may not be sent [MQTT-3.1.2-24], and the client can't go without it.
       return disconnect(slot, .packetTooLarge, "it takes no packet as large as a CONNACK")

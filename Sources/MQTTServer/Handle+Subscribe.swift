@@ -201,6 +201,7 @@ extension Worker {
     _ = subscriptions.subscribe(
       session: session, filter: filter, options: lowered.rawValue,
       identifier: present.identifier, list: &sessions.records[session].subscriptions)
+    if case .shared = parseSharedSubscription(filter) { membershipChanged(session) }
   }
 
   /// Asks for the retained messages of a subscription of QoS 1 or 2 behind the order that stores it:
@@ -321,6 +322,7 @@ extension Worker {
     let unsubscribe = try Unsubscribe.decode(packet, header: header, version: version)
     var reasons: [UInt8] = []
     let isStored = sessions.isStored(session)
+    var leavesGroup = false
     if isStored { beginWithdrawal(session) }
     var cursor = unsubscribe.makeCursor()
     while let entry = cursor.next(packet) {
@@ -345,8 +347,10 @@ extension Worker {
       if case .shared(let group, let inner) = parseSharedSubscription(filter) {
         counters.sharedSubscriptions -= 1
         leave(session, filter.extracting(group), filter.extracting(inner))
+        leavesGroup = true
       }
     }
+    if leavesGroup { membershipChanged(session) }
     if let stored, isStored || stored.isWaiting(slot) {
       stored.wait(
         .unsubscribed(reply(slot), packetID: unsubscribe.packetID, reasons: reasons))

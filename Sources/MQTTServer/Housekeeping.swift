@@ -58,8 +58,14 @@ extension Broker {
     sum.add(retained.memory, to: \.retained)
     sum.interest = interest?.residentBytes ?? 0
     sum.betweenLoops = batchAccount.bytes
-    // Batches are blocks of the allocator too.
-    sum.heap = max(0, Int(clinux_heap_bytes()) - sum.betweenLoops)
+    // Batches and pages of the store are blocks of the allocator too.
+    var counted = sum.betweenLoops
+    if let statistics = durable?.statistics {
+      counted += Int(statistics.heapBytes)
+      sum.store =
+        Int(statistics.heapBytes) + Int(statistics.indexBytes) + (readers?.residentBytes ?? 0)
+    }
+    sum.heap = max(0, Int(clinux_heap_bytes()) - counted)
     // The program's own pages come when they are first used, and the system counts those.
     let files = Int(ProcessFacts.own.memory?.files ?? 0)
     sum.program = startedPrivate.load(ordering: .relaxed) + files

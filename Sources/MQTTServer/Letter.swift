@@ -18,6 +18,10 @@ enum Letter: Sendable {
   case shareLeave(name: [UInt8], filter: [UInt8], loop: UInt8, session: UInt32)
   /// A message for a shared subscription that its member can't have any more.
   case redistribute(SharedMessage)
+  /// A message of the log that a member could not take.
+  case shareReturned(ShareReturn)
+  /// Members on another loop are done with messages of groups whose home is here.
+  case shareCredits([ShareCredit], loop: UInt8)
   /// What the store has done.
   case store([StoreEvent])
   /// The store can't be written, from now on and for a while.
@@ -85,7 +89,7 @@ private struct EnvelopeHeader: BitwiseCopyable {
 }
 
 /// Whom of the receiver's sessions a publish of a batch is for, where it is a member of a shared
-/// subscription. 24 bytes.
+/// subscription. 48 bytes.
 struct MemberPart: BitwiseCopyable {
   /// Its session and its part in the group.
   var session: UInt32
@@ -94,6 +98,12 @@ struct MemberPart: BitwiseCopyable {
   /// The group at its home, which gets back what its member can't have.
   var group: UInt32
   var serial: UInt32
+  /// The session's, when it was chosen.
+  var epoch: UInt32
+  /// The message's sequence number, where it is in the log for the group; else 0.
+  var sequence: UInt64
+  /// The group's number in the store.
+  var id: StoredGroupID
   var home: UInt8
   var options: UInt8
 }

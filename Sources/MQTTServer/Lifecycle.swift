@@ -121,7 +121,7 @@ extension Worker {
     retainedReadings.removeValue(forKey: session)
     arrivals.removeValue(forKey: session)
     endStored(session)
-    leaveShares(session)
+    leaveShares(session, redistributes: true)
     subscriptions.removeAll(&sessions.records[session].subscriptions)
     let entry = sessions.records[session].entry
     sessions.remove(session)

@@ -30,9 +30,10 @@ extension Worker {
       subscriptions.filters.match(message.topic, into: &matched)
       guard matched.count > 0 else { return }
       collectLogged(facts)
-      guard loggedHits.count > 0 else { return }
+      guard loggedHits.count > 0 || !loggedGroups.isEmpty else { return }
       let view = MessageView(message, expiresAt: localSecond(facts.expiresAt))
       templates.begin()
+      for group in loggedGroups { deliverLogged(group, sequence, view) }
       var kept: UInt32 = 0
       for index in 0..<loggedHits.count {
         let hit = loggedHits[index]
@@ -72,13 +73,17 @@ extension Worker {
   /// The stored sessions among the subscribers of the filters that matched, each once.
   private func collectLogged(_ facts: LoggedFacts) {
     loggedHits.removeAll()
+    loggedGroups.removeAll(keepingCapacity: true)
     hitIdentifiers.removeAll()
     for index in 0..<matched.count {
       var slot = subscriptions.firstSubscription(of: matched[index])
       while slot != 0 {
         let subscription = subscriptions[slot]
         slot = subscription.nextInFilter
-        if subscription.isShared { continue }
+        if subscription.isShared {
+          loggedGroups.append(subscription.session)
+          continue
+        }
         let session = subscription.session
         let storedID = sessions.storedID(session)
         guard storedID != 0 else { continue }
@@ -137,7 +142,7 @@ extension Worker {
       guard let packetID = sessions.sendNow(session, delivery, bytes: message.byteCount) else {
         return giveUp(identifiers, kept)
       }
-      write(message, session, slot, packetID: packetID, retain: retain)
+      write(message, session, slot, packetID: packetID, qos: qos, retain: retain)
     } else {
       guard sessions.takeAhead(session, delivery, bytes: message.byteCount) else {
         return giveUp(identifiers, kept)
@@ -165,17 +170,17 @@ extension Worker {
     touch(session)
   }
 
-  /// Writes a QoS 1 message that has its packet identifier, with the identifiers in `identifierList`.
-  private func write(
+  /// Writes a message that has its packet identifier, with the identifiers in `identifierList`.
+  func write(
     _ message: borrowing MessageView, _ session: UInt32, _ slot: UInt32, packetID: UInt16,
-    retain: Bool
+    qos: QoS, retain: Bool
   ) {
     let record = sessions.records[session]
     let isPlain =
       identifierList.count <= 1 && (record.extras == 0 || !usesAliases(record.extras))
     guard isPlain else {
       if !transmit(
-        message, session, slot, qos: .atLeastOnce, retain: retain, isRetry: false,
+        message, session, slot, qos: qos, retain: retain, isRetry: false,
         packetID: packetID)
       {
         countDrop(session)
@@ -184,7 +189,7 @@ extension Worker {
       return
     }
     let template = templates.get(
-      message, version: record.version, qos: .atLeastOnce, retain: retain,
+      message, version: record.version, qos: qos, retain: retain,
       identifier: record.version == .v5 ? identifierList.first ?? 0 : 0, second: second)
     guard fits(template.totalCount, record) else {
       countDrop(session)

@@ -27,6 +27,9 @@ struct MemoryLedger: BitwiseCopyable, Sendable {
   var inFlight = 0
   /// Retained messages with their index.
   var retained = 0
+  /// The durable store: pages of its file, messages that were appended or read lately, and what is known
+  /// of filters and clients.
+  var store = 0
   /// Batches of publishes between loops, filled or not.
   var betweenLoops = 0
   /// Buffers that loops read into.
@@ -46,6 +49,7 @@ struct MemoryLedger: BitwiseCopyable, Sendable {
       ("directory", \.directory), ("filters", \.filters), ("subscriptions", \.subscriptions),
       ("interest", \.interest), ("read-remainders", \.readRemainders),
       ("write-queues", \.writeQueues), ("in-flight", \.inFlight), ("retained", \.retained),
+      ("store", \.store),
       ("between-loops", \.betweenLoops), ("buffers", \.buffers), ("heap", \.heap),
       ("free", \.free), ("program", \.program),
     ]

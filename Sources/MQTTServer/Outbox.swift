@@ -23,6 +23,10 @@ extension Worker {
     }
     counters.publishesForwarded += 1
     guard let batch = outboxes[target] else { return }
+    if outboxesAfterStore >> UInt64(target) & 1 != 0 {
+      outboxesAfterStore &= ~(1 << UInt64(target))
+      submitToStore()
+    }
     batch.append(envelope, message)
     if batch.count - batch.announced >= Limits.announcedBytes { announce(batch, to: target) }
     // A full one goes at once: the receiver has work, and nothing is copied to make it larger.

@@ -2,6 +2,7 @@ import Net
 import Packet
 import PubSub
 import Session
+import Store
 import Util
 
 /// Shared subscriptions: each has a home loop, which chooses a member for each message.
@@ -19,13 +20,16 @@ extension Worker {
     _ session: UInt32, _ name: Span<UInt8>, _ filter: Span<UInt8>, _ options: UInt8,
     _ identifier: UInt32, wantsAnswer: Bool
   ) -> Bool {
+    let isKept = options & 3 != 0
     let member = ShareMember(
       loop: UInt8(number), session: session, generation: sessions.records[session].generation,
-      options: options, identifier: identifier)
+      options: options, identifier: identifier,
+      quota: isKept ? sessions.records[session].sendQuota : .max,
+      epoch: shareEpochs[session] ?? 0)
     let target = home(name, filter)
     if target == number {
-      addMember(name, filter, member)
-      return false
+      let group = addMember(name, filter, member)
+      return wantsAnswer && waits(group, for: member)
     }
     post(
       .shareJoin(
@@ -35,25 +39,41 @@ extension Worker {
     return wantsAnswer
   }
 
-  private func addMember(_ name: Span<UInt8>, _ filter: Span<UInt8>, _ member: ShareMember) {
+  /// Gives the group.
+  private func addMember(
+    _ name: Span<UInt8>, _ filter: Span<UInt8>, _ member: ShareMember
+  ) -> UInt32 {
     let outcome = shares.join(group: name, filter: filter, member: member)
-    guard outcome.isNewGroup else { return }
+    guard outcome.isNewGroup else {
+      serve(outcome.group)
+      return outcome.group
+    }
     let subscription = subscriptions.subscribe(group: outcome.group, filter: filter)
     // Without room for it the group stays without messages; members were told that they share.
     if subscription.isRefused {
       broker.logger.error("no room for the shared subscription \(filter.description)")
-      return
+    } else {
+      shares.setSubscription(subscription.slot, of: outcome.group)
     }
-    shares.setSubscription(subscription.slot, of: outcome.group)
+    watch(outcome.group)
+    return outcome.group
   }
 
   /// Another loop's session joins a group that is at home here.
   func takeShareJoin(_ join: ShareJoin) {
-    addMember(join.name.span, join.filter.span, join.member)
-    if join.wantsAnswer {
-      post(
-        .shareJoined(session: join.member.session, generation: join.member.generation),
-        to: Int(join.member.loop))
+    let group = addMember(join.name.span, join.filter.span, join.member)
+    let member = join.member
+    if join.wantsAnswer && !waits(group, for: member) {
+      answerJoin(member.loop, member.session, member.generation)
+    }
+  }
+
+  /// Tells a member that its group has it.
+  func answerJoin(_ loop: UInt8, _ session: UInt32, _ generation: UInt32) {
+    if Int(loop) == number {
+      shareJoined(session, generation)
+    } else {
+      post(.shareJoined(session: session, generation: generation), to: Int(loop))
     }
   }
 
@@ -79,6 +99,8 @@ extension Worker {
     if target == number {
       removeMember(name, filter, loop: UInt8(number), session: session)
     } else {
+      // What its messages have come to is with the store before the home can ask for them.
+      submitToStore()
       post(
         .shareLeave(
           name: name.array, filter: filter.array, loop: UInt8(number), session: session),
@@ -94,6 +116,8 @@ extension Worker {
   private func removeMember(
     _ name: Span<UInt8>, _ filter: Span<UInt8>, loop: UInt8, session: UInt32
   ) {
+    let group = shares.find(group: name, filter: filter)
+    if shares.isOnlyMember(of: group, loop: loop, session: session) { unwatch(group) }
     let outcome = shares.leave(group: name, filter: filter, loop: loop, session: session)
     if case .groupEnded(let subscription) = outcome, subscription != 0 {
       subscriptions.unsubscribe(group: subscription)
@@ -116,8 +140,17 @@ extension Worker {
     memberships.removeAll()
   }
 
-  /// Ends all memberships of a session that ends, and gives what it held to other members.
-  func leaveShares(_ session: UInt32) {
+  /// A session has left a group, or gets less of it: what is on its way to it because of what it was is
+  /// not for it.
+  func membershipChanged(_ session: UInt32) {
+    shareEpochs[session, default: 0] &+= 1
+    setShareMembership(session, isAway: sessions.records[session].connection == 0)
+  }
+
+  /// Ends all memberships of a session that leaves memory.
+  /// - Parameter redistributes: whether it ends, so that what it held goes to other members; a stored
+  ///   one that is parked keeps it.
+  func leaveShares(_ session: UInt32, redistributes: Bool) {
     guard sessions.records[session].flags.contains(.isShareMember) else { return }
     subscriptions.forEach(in: sessions.records[session].subscriptions) { record, text in
       guard case .shared(let name, let filter) = parseSharedSubscription(text) else { return }
@@ -128,7 +161,12 @@ extension Worker {
     memberships.removeAll()
     counters.sharedSubscriptions -= UInt64(groups.count)
     for (name, filter, _, _) in groups { leave(session, name.span, filter.span) }
+    forgetHanded(session)
+    shareEpochs.removeValue(forKey: session)
+    guard redistributes else { return }
     sessions.forEachShared(session) { delivery in
+      // What is in the log, the store gives back to the group.
+      guard delivery.sequence == 0, delivery.mayGoToAnother else { return }
       sessions.messages.withView(delivery.message) { message in
         for (name, filter, _, _) in groups where filterMatches(filter.span, topic: message.topic) {
           return giveBack(message, name, filter)
@@ -164,13 +202,22 @@ extension Worker {
         payload: shared.payload.span))
   }
 
-  /// Gives a message to one member of a group [MQTT-4.8.2-4].
+  /// Gives a message that is not in the log, or not for this group, to one member [MQTT-4.8.2-4].
   func deliverToGroup(_ group: UInt32, _ message: borrowing MessageView) {
     let member =
       shares.next(of: group) { isFree($0) }
       ?? shares.next(of: group) { $0.options & Worker.isAway == 0 }
       ?? shares.next(of: group)
-    guard let member else { return }
+    if let member { deliver(message, of: group, to: member) }
+  }
+
+  /// Gives a message to one member of a group.
+  /// - Parameters:
+  ///   - sequence: of one that is in the log for the group, which is then the store's `id`; else 0.
+  func deliver(
+    _ message: borrowing MessageView, of group: UInt32, to member: ShareMember,
+    sequence: UInt64 = 0, id: StoredGroupID = 0
+  ) {
     if Int(member.loop) == number {
       giveToMember(
         message, member.session, member.generation, member.options, member.identifier)
@@ -178,8 +225,9 @@ extension Worker {
     }
     let part = MemberPart(
       session: member.session, generation: member.generation, identifier: member.identifier,
-      group: group, serial: shares.serial(of: group), home: UInt8(number),
-      options: member.options)
+      group: group, serial: shares.serial(of: group), epoch: member.epoch, sequence: sequence,
+      id: id, home: UInt8(number), options: member.options)
+    if sequence != 0 { outboxesAfterStore |= 1 << UInt64(member.loop) }
     append(PublishEnvelope(topicHash: 0, member: part), message, to: Int(member.loop))
   }
 
@@ -193,6 +241,7 @@ extension Worker {
 
   /// A message that another loop chose a session here for.
   func deliverToMember(_ part: MemberPart, _ message: borrowing MessageView) {
+    if part.sequence != 0 { return takeShared(part, message) }
     if message.facts.qos != .atMostOnce && !sessions.isCurrent(part.session, part.generation) {
       // Its end and this message crossed. Its leave has gone home before what is posted now, so
       // that another member is chosen.

@@ -15,6 +15,8 @@ enum Awaited {
   case left(Reply)
   /// A client that connects, whose session is stored.
   case connected(session: UInt32, generation: UInt32)
+  /// A message of a shared subscription for a session that is not stored.
+  case lent(LentMessage)
   /// What a session has in flight up to a place of its window.
   case window(session: UInt32, generation: UInt32, end: UInt32)
 
@@ -24,7 +26,7 @@ enum Awaited {
     case .acknowledgement(let reply, _, _, _), .unsubscribed(let reply, _, _),
       .subscribed(let reply, _):
       reply
-    case .connected, .window, .left: nil
+    case .connected, .window, .left, .lent: nil
     }
   }
 }
@@ -48,10 +50,11 @@ final class StoreClient {
   private var lastOrders = 0
 
   /// What waits, oldest first, from `head` on.
-  private var awaited: [(ticket: UInt64, what: Awaited)] = []
+  private var awaited: [(ticket: UInt64, publish: UInt64, what: Awaited)] = []
   private var head = 0
-  /// The number of the first in `awaited`: each has one, which never changes.
-  private var firstNumber: UInt64 = 0
+  /// The number of the last publish, and whether its acknowledgement is yet to come.
+  private var lastPublish: UInt64 = 0
+  private var isUnanswered = false
   /// How much waits for each connection, by slot: answers keep their order. What has changed for one
   /// connection, which is the same many times in a row, is in `run` until it is another's turn.
   private var waiting: [UInt32: Int] = [:]
@@ -94,8 +97,12 @@ final class StoreClient {
     let offset = batch.messages.append(
       facts, topic: topic, properties: properties, payload: payload)
     if facts.retain { batch.retains = true }
+    if isAnswered {
+      lastPublish += 1
+      isUnanswered = true
+    }
     batch.orders.append(
-      .publish(offset: offset, appends: appends, pending: isAnswered ? nextNumber : .max))
+      .publish(offset: offset, appends: appends, pending: isAnswered ? lastPublish : 0))
   }
 
   /// Hands in what was gathered.
@@ -109,14 +116,16 @@ final class StoreClient {
 
   // MARK: What waits
 
-  private var nextNumber: UInt64 { firstNumber + UInt64(awaited.count - head) }
-
   /// Lets something wait until all that was added up to now is done.
   func wait(_ what: Awaited) {
     // What it waits for may be added later in the turn, such as what a session has in flight.
     let ticket = current.ticket
     if let reply = what.reply { count(reply.slot, 1) }
-    awaited.append((ticket, what))
+    var publish: UInt64 = 0
+    if isUnanswered, case .acknowledgement(_, .pubAck, _, _) = what { publish = lastPublish }
+    if isUnanswered, case .acknowledgement(_, .pubRec, _, _) = what { publish = lastPublish }
+    if publish != 0 { isUnanswered = false }
+    awaited.append((ticket, publish, what))
   }
 
   /// Whether an answer to a connection waits, so that later ones have to as well.
@@ -138,18 +147,20 @@ final class StoreClient {
   }
 
   /// How many answers to a connection wait.
-  func waits(_ slot: UInt32) -> Int { waiting[slot] ?? 0 }
+  func waits(_ slot: UInt32) -> Int {
+    (waiting[slot] ?? 0) + (run.slot == slot ? run.change : 0)
+  }
 
   /// A message was refused: its acknowledgement, if it has one, says so.
-  func refuse(_ number: UInt64) {
-    guard number >= firstNumber else { return }
-    let place = head + Int(number - firstNumber)
-    guard place < awaited.count,
-      case .acknowledgement(let reply, let type, let packetID, _) = awaited[place].what,
-      type == .pubAck || type == .pubRec
-    else { return }
-    awaited[place].what = .acknowledgement(
-      reply, type, packetID: packetID, .quotaExceeded)
+  func refuse(_ publish: UInt64) {
+    guard publish != 0 else { return }
+    for place in head..<max(head, awaited.count) where awaited[place].publish == publish {
+      guard case .acknowledgement(let reply, let type, let packetID, _) = awaited[place].what else {
+        return
+      }
+      awaited[place].what = .acknowledgement(reply, type, packetID: packetID, .quotaExceeded)
+      return
+    }
   }
 
   /// Takes the oldest that waits for nothing after a ticket; nil where there is none.
@@ -157,7 +168,6 @@ final class StoreClient {
     guard head < awaited.count, awaited[head].ticket <= ticket else { return nil }
     let what = awaited[head].what
     head += 1
-    firstNumber += 1
     if let reply = what.reply { count(reply.slot, -1) }
     if head == awaited.count {
       awaited.removeAll(keepingCapacity: head <= 4096)

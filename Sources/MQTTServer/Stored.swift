@@ -20,6 +20,10 @@ extension Worker {
       case .page(let page): take(page)
       case .retained(let page): take(page)
       case .due(let clients): attend(clients)
+      case .unread(let asker, let count): tellUnread(asker, count)
+      case .group(let asker, let image): take(asker, image)
+      case .returned(let asker, let group, let sequence): takeReturn(asker, group, sequence)
+      case .groupPage(let query, let page): take(query, page)
       }
     }
   }
@@ -44,6 +48,7 @@ extension Worker {
       if isAlive(reply.slot, reply.generation) { close(reply.slot) }
     case .connected(let session, let generation):
       if sessions.isCurrent(session, generation) { complete(session) }
+    case .lent(let lent): takeLent(lent)
     case .window(let session, let generation, let end):
       guard sessions.isCurrent(session, generation) else { return }
       if sessions.windowStored(session, through: end) { pump(session) }
@@ -102,12 +107,18 @@ extension Worker {
 
   func releaseFinished() {
     guard let stored, !sessions.finished.isEmpty else { return }
-    let count = sessions.finished.count
     var finished: [UInt64] = []
     // About as many come with the next turn.
-    finished.reserveCapacity(count)
-    swap(&finished, &sessions.finished)
-    stored.add(.releaseEach(finished), bytes: 8 * count)
+    finished.reserveCapacity(sessions.finished.count)
+    for done in sessions.finished {
+      if done.isShared {
+        sharedFinished(done.session, done.sequence)
+      } else {
+        finished.append(done.sequence)
+      }
+    }
+    sessions.finished.removeAll(keepingCapacity: true)
+    if !finished.isEmpty { stored.add(.releaseEach(finished), bytes: 8 * finished.count) }
   }
 
   /// Tells the store what a session has in flight, where that has changed.
@@ -164,6 +175,7 @@ extension Worker {
   func endStored(_ session: UInt32) {
     guard let stored, sessions.isStored(session) else { return }
     tellProgress(session)
+    giveBackShared(session)
     stored.add(.end(sessions.storedID(session)))
     sessions.lasting[sessions.records[session].lasting].storedID = 0
     submitToStore()

@@ -1,6 +1,7 @@
 import Net
 import Packet
 import Session
+import Store
 import Util
 
 /// What `$SYS` says, and when it says it again.
@@ -90,6 +91,7 @@ extension Worker {
     say("messages/stored", sum.queuedMessages + UInt64(broker.store.size.messages))
     say("store/messages/count", sum.queuedMessages + UInt64(broker.store.size.messages))
     say("store/messages/bytes", sum.queuedBytes + UInt64(broker.store.size.bytes))
+    if let durable = broker.durable { sayStore(durable.statistics) }
     say("publish/messages/received", sum.publishesReceived)
     say("publish/messages/sent", sum.publishesSent)
     say("publish/messages/dropped", sum.publishesDropped)
@@ -98,7 +100,9 @@ extension Worker {
     say("publish/bytes/sent", sum.publishBytesSent)
     say("bytes/received", sum.bytesReceived)
     say("bytes/sent", sum.bytesSent)
-    say("retained messages/count", UInt64(broker.retained.count))
+    say(
+      "retained messages/count",
+      UInt64(broker.retained.count) + (broker.durable?.statistics.retained ?? 0))
     say("subscriptions/count", sum.subscriptions)
     say("shared_subscriptions/count", sum.sharedSubscriptions)
     for index in 0..<LoadAverage.kinds.count {
@@ -114,6 +118,18 @@ extension Worker {
     }
     sayMemory()
     return loop.now + interval
+  }
+
+  /// What outlives the process.
+  private func sayStore(_ store: StoreStatistics) {
+    say("store/sessions", store.sessions)
+    say("store/log/messages", store.messages)
+    say("store/log/bytes", store.bytes)
+    say("store/log/appended", store.appended)
+    say("store/unread", store.unread)
+    say("store/retained", store.retained)
+    say("store/commits", store.commits)
+    say("store/failures", store.failures)
   }
 
   /// The ledger: each kind, their sum, and what the system says for comparison.

@@ -2,6 +2,7 @@ import Net
 import Packet
 import PubSub
 import Session
+import Store
 import Util
 
 /// Where a connection is in its protocol (`Connection.phase`).
@@ -76,14 +77,25 @@ final class Worker: LoopHandler {
   /// Sessions whose filters there was no time to look up in this turn.
   var lateRetained: [(session: UInt32, generation: UInt32)] = []
   var pendingSubAcks: [UInt32: PendingSubAck] = [:]
+  /// What the store has of the shared subscriptions whose home is here, by the group.
+  var groupLogs: [UInt32: GroupLog] = [:]
+  /// Messages of shared subscriptions in the log that sessions here hold.
+  var handed: [HandedKey: Handed] = [:]
+  /// What homes of groups are to be told of that, by loop.
+  var credits: [UInt8: [ShareCredit]] = [:]
+  /// How often a session here has left a shared subscription, or got less of it; most never did.
+  var shareEpochs: [UInt32: UInt32] = [:]
+  /// Loops for which publishes were gathered that the store must know of first.
+  var outboxesAfterStore: UInt64 = 0
   /// How often a connection was handed over, while it waits for its CONNECT to be handled.
   var hops: [UInt32: UInt8] = [:]
   /// This loop's end of the store; nil where nothing outlives the process.
   let stored: StoreClient?
   /// Sessions of which the store is to be told at the end of the turn.
   var dirtySessions: [(session: UInt32, generation: UInt32)] = []
-  /// Scratch of one message of the log.
+  /// Scratch of one message of the log: the stored sessions and the groups that it is for.
   var loggedHits = ScratchArray<LoggedHit>()
+  var loggedGroups: [UInt32] = []
   /// Connections whose CONNECT waits for the store, by the session.
   var arrivals: [UInt32: Arrival] = [:]
   /// Retained messages that are read from the store.
@@ -276,6 +288,8 @@ final class Worker: LoopHandler {
     case .shareLeave(let name, let filter, let loop, let session):
       takeShareLeave(name, filter, loop: loop, session: session)
     case .redistribute(let message): redistribute(message)
+    case .shareReturned(let part): takeReturn(part)
+    case .shareCredits(let list, let loop): takeCredits(list, loop: loop)
     case .store(let events): take(events)
     case .storeFails: refuseArrivals()
     case .stop(let deadline): beginStop(deadline)
@@ -316,7 +330,10 @@ final class Worker: LoopHandler {
     if stopDeadline != 0 {
       if loop.isEmpty || now >= stopDeadline { loop.stop() } else { sooner(now + 1) }
     }
+    submitToStore()
+    postCredits()
     postOutboxes()
+    // What the credits were good for.
     submitToStore()
     showCounters()
     return next

@@ -135,6 +135,51 @@ public final class ShareGroups {
     Int(group) < groups.count ? groups[Int(group)]?.serial ?? 0 : 0
   }
 
+  /// The whole text of a group in use, `$share/{name}/{filter}`.
+  public func text(of group: UInt32) -> [UInt8] {
+    guard let group = groups[Int(group)] else { return [] }
+    return Array("$share/".utf8) + group.name + [TopicByte.separator] + group.filter
+  }
+
+  /// How many messages a group's members hold.
+  public func held(of group: UInt32) -> Int {
+    Int(group) < groups.count ? groups[Int(group)]?.held ?? 0 : 0
+  }
+
+  /// A member holds one message more of its group.
+  public func hold(_ member: ShareMember, of group: UInt32) {
+    groups[Int(group)]?.change(member.key, by: 1)
+  }
+
+  /// A member holds fewer messages of its group; nothing happens where it is not a member any more.
+  public func drop(_ count: Int, loop: UInt8, session: UInt32, generation: UInt32, of group: UInt32)
+  {
+    let key = ShareMember.key(loop: loop, session: session)
+    guard Int(group) < groups.count, groups[Int(group)]?.generation(of: key) == generation else {
+      return
+    }
+    groups[Int(group)]?.change(key, by: -count)
+  }
+
+  /// How many messages more the members take for which `isReady` holds, up to a limit.
+  public func room(
+    of group: UInt32, upTo limit: Int, where isReady: (ShareMember) -> Bool
+  ) -> Int {
+    guard Int(group) < groups.count, let members = groups[Int(group)]?.members else { return 0 }
+    var sum = 0
+    for member in members where isReady(member) {
+      sum += member.room
+      if sum >= limit { return limit }
+    }
+    return sum
+  }
+
+  /// Whether a group has one member, and which it is.
+  public func isOnlyMember(of group: UInt32, loop: UInt8, session: UInt32) -> Bool {
+    guard Int(group) < groups.count, let members = groups[Int(group)]?.members else { return false }
+    return members.count == 1 && members[0].key == ShareMember.key(loop: loop, session: session)
+  }
+
   /// Number of members; 0 for a group that is gone.
   public func memberCount(of group: UInt32) -> Int {
     Int(group) < groups.count ? groups[Int(group)]?.members.count ?? 0 : 0

@@ -58,6 +58,19 @@ public struct Delivery: BitwiseCopyable, Sendable {
   /// Whether it came through a shared subscription, so that another member of the group may take it
   /// over.
   public var isShared: Bool { traits & 16 != 0 }
+  /// Whether another member of the group may have it instead: it waits, or it is of QoS 1 and not
+  /// acknowledged [MQTT-4.8.2-4] [MQTT-4.8.2-5].
+  public var mayGoToAnother: Bool { state == .waiting || state == .awaitsPubAck }
+}
+
+/// A message of the log that a session is done with.
+public struct FinishedDelivery: BitwiseCopyable, Sendable {
+  /// Its sequence number.
+  public var sequence: UInt64
+  /// The session, by its slot.
+  public var session: UInt32
+  /// Whether it came through a shared subscription.
+  public var isShared: Bool
 }
 
 /// The ring of one session's deliveries, oldest first: those sent, then those waiting.

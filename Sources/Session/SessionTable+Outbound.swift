@@ -274,7 +274,7 @@ extension SessionTable {
         return .completed
       }
       // The client has the message: only the identifier is kept until PUBCOMP [MQTT-4.3.3-4].
-      releaseBody(ring, &delivery)
+      releaseBody(slot, ring, &delivery)
       delivery.state = .awaitsPubComp
       set(ring, place, delivery)
       return .release
@@ -286,7 +286,7 @@ extension SessionTable {
   /// Marks a delivery done, and forgets the oldest ones that are.
   private func complete(_ slot: UInt32, _ ring: UInt32, _ place: UInt32) {
     var delivery = get(ring, place)
-    releaseBody(ring, &delivery)
+    releaseBody(slot, ring, &delivery)
     delivery.state = .done
     set(ring, place, delivery)
     rings[ring].inFlight -= 1
@@ -318,7 +318,7 @@ extension SessionTable {
     if rings[ring].count == 0 && rings[ring].stragglerCount == 0 { freeRing(slot, ring) }
   }
 
-  func releaseBody(_ ring: UInt32, _ delivery: inout Delivery) {
+  func releaseBody(_ slot: UInt32, _ ring: UInt32, _ delivery: inout Delivery) {
     if delivery.message != 0 {
       rings[ring].bytes -= messages.byteCount(delivery.message)
       messages.release(delivery.message)
@@ -327,7 +327,9 @@ extension SessionTable {
     delivery.message = 0
     delivery.identifiers = 0
     if delivery.sequence != 0 {
-      finished.append(delivery.sequence)
+      finished.append(
+        FinishedDelivery(
+          sequence: delivery.sequence, session: slot, isShared: delivery.isShared))
       delivery.sequence = 0
     }
   }
@@ -342,15 +344,13 @@ extension SessionTable {
     stragglersConnectionEnded(ring)
   }
 
-  /// Takes away each message of a shared subscription that this session was given and that may
-  /// still go to another member: those that wait, and unacknowledged ones of QoS 1
-  /// [MQTT-4.8.2-4] [MQTT-4.8.2-5]. For a session that ends.
+  /// Calls `body` with each message of a shared subscription that this session was given and that is
+  /// not done: for a session that ends.
   public func forEachShared(_ slot: UInt32, _ body: (Delivery) -> Void) {
     let ring = records[slot].outbound
     guard ring != 0 else { return }
     func give(_ delivery: Delivery) {
-      guard delivery.isShared, delivery.message != 0 else { return }
-      if delivery.state == .waiting || delivery.state == .awaitsPubAck { body(delivery) }
+      if delivery.isShared && delivery.message != 0 { body(delivery) }
     }
     for place in 0..<rings[ring].stragglerCount { give(getStraggler(ring, place)) }
     for place in 0..<rings[ring].count { give(get(ring, place)) }
@@ -363,12 +363,12 @@ extension SessionTable {
     for place in 0..<rings[ring].stragglerCount {
       var delivery = getStraggler(ring, place)
       delivery.sequence = 0
-      releaseBody(ring, &delivery)
+      releaseBody(slot, ring, &delivery)
     }
     for place in 0..<rings[ring].count {
       var delivery = get(ring, place)
       delivery.sequence = 0
-      releaseBody(ring, &delivery)
+      releaseBody(slot, ring, &delivery)
     }
     freeRing(slot, ring)
   }

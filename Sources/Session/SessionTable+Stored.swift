@@ -20,7 +20,7 @@ extension SessionTable {
       var delivery = get(ring, place)
       guard messages.facts(delivery.message).isExpired(at: second) else { continue }
       expired += 1
-      releaseBody(ring, &delivery)
+      releaseBody(slot, ring, &delivery)
       delivery.state = .done
       set(ring, place, delivery)
       hasGoneOn = true
@@ -100,7 +100,8 @@ extension SessionTable {
       guard var delivery = Delivery(entry) else { continue }
       if entry.sequence != 0 {
         guard let kept = keep(entry) else {
-          finished.append(entry.sequence)
+          finished.append(
+            FinishedDelivery(sequence: entry.sequence, session: slot, isShared: entry.isShared))
           continue
         }
         delivery.message = kept.message
@@ -163,7 +164,8 @@ extension SessionTable {
         && rings[ring].bytes + bytes <= limits.maximumQueuedBytes)
   }
 
-  /// Lets a message of the log wait, after `mayTakeAhead`. False without memory.
+  /// Lets a message of the log wait, after `mayTakeAhead` or for a shared subscription, which gives a
+  /// member no more than it takes at a time. False without memory.
   public func takeAhead(_ slot: UInt32, _ delivery: Delivery, bytes: Int) -> Bool {
     append(slot, delivery, bytes: bytes) != nil
   }

@@ -70,13 +70,13 @@ extension SessionTable {
     var delivery = getStraggler(ring, place)
     switch (type, delivery.state) {
     case (.pubRec, .awaitsPubRec) where !isError:
-      releaseBody(ring, &delivery)
+      releaseBody(slot, ring, &delivery)
       delivery.state = .awaitsPubComp
       setStraggler(ring, place, delivery)
       return .release
     case (.pubRec, .awaitsPubComp): return .release
     case (.pubAck, .awaitsPubAck), (.pubRec, .awaitsPubRec), (.pubComp, .awaitsPubComp):
-      releaseBody(ring, &delivery)
+      releaseBody(slot, ring, &delivery)
       for later in place + 1..<max(place + 1, rings[ring].stragglerCount) {
         setStraggler(ring, later - 1, getStraggler(ring, later))
       }

@@ -14,9 +14,9 @@ public final class SessionTable {
   public let messages = MessagePool()
   /// What `SessionRecord.lasting` names; `setExpiryInterval` adds, and `remove` removes.
   public let lasting: Slab<LastingRecord>
-  /// Sequence numbers of messages of the log that sessions are done with, until the caller has told
-  /// the store and emptied it.
-  public var finished: [UInt64] = []
+  /// Messages of the log that sessions are done with, until the caller has told the store and emptied
+  /// it.
+  public var finished: [FinishedDelivery] = []
   let limits: SessionLimits
   let rings: Slab<Outbound>
   /// Blocks of rings, identifier sets and alias tables.

@@ -95,6 +95,10 @@ public struct StoreStatistics: BitwiseCopyable, Sendable {
   public var sessions: UInt64 = 0
   /// Retained messages.
   public var retained: UInt64 = 0
+  /// Bytes of the allocator's memory: pages of the file, and messages that were appended or read lately.
+  public var heapBytes: UInt64 = 0
+  /// Bytes of memory besides: hashes of the clients that have a session.
+  public var indexBytes: UInt64 = 0
 
   /// All zero.
   public init() {}
@@ -102,6 +106,10 @@ public struct StoreStatistics: BitwiseCopyable, Sendable {
 
 /// A stored session; its number is never used again.
 public typealias StoredSessionID = UInt64
+
+/// A stored shared subscription, from its first stored member to its last; its number is never used
+/// again, and never 0.
+public typealias StoredGroupID = UInt64
 
 /// What one loop asks of the store in a turn. The loop fills it and hands it in; then it is the
 /// store's.
@@ -136,7 +144,8 @@ public final class StoreBatch: @unchecked Sendable {
 /// One thing to be done. What is large is apart, so that the two orders of each message are small.
 public enum StoreOrder: Sendable {
   /// Take the message at an offset of the batch's messages: append it where `appends` says so, and keep
-  /// it as its topic's retained one where it does itself. `pending` comes back if it is refused.
+  /// it as its topic's retained one where it does itself. `pending` comes back if it is refused; it is
+  /// 0 where nobody is to be told.
   case publish(offset: Int, appends: Bool, pending: UInt64)
   /// Keep a new session.
   indirect case create(StoredSessionID, client: [UInt8], SessionPresence, SessionProgress)
@@ -160,6 +169,27 @@ public enum StoreOrder: Sendable {
   case releaseEach([UInt64])
   /// Find retained messages: answered by `StoreEvent.retained`.
   indirect case findRetained(RetainedQuery)
+  /// A session's client is back, and is about to read what it is owed: drop what is more than it may have
+  /// waiting. Answered by `StoreEvent.unread` where it missed messages.
+  case resume(StoredSessionID, Asker)
+  /// Tell of a shared subscription, by its whole filter: answered by `StoreEvent.group`, now and
+  /// whenever it begins or ends to be stored, until `unwatch`.
+  case watch(filter: [UInt8], Asker)
+  /// Nobody asks for a shared subscription any more.
+  case unwatch(filter: [UInt8], Asker)
+  /// A message of a shared subscription is handed to a member: into the window of a stored session,
+  /// whose progress follows in the same batch, where `isTaken` says so; else it stays the group's.
+  case assign(StoredGroupID, sequence: UInt64, isTaken: Bool)
+  /// A message that was handed to a stored session is in its window, whose progress follows in the same
+  /// batch.
+  case taken(StoredGroupID, sequence: UInt64)
+  /// A message that was handed out, and is the group's still, is done.
+  case settle(StoredGroupID, sequence: UInt64)
+  /// A message in a session's window is for the others of its group again: `StoreEvent.returned` tells
+  /// who watches. The group is named by its number, or by its whole filter where that is 0.
+  indirect case giveBack(StoredSessionID, StoredGroupID, filter: [UInt8], sequence: UInt64)
+  /// Read what a shared subscription is owed: answered by `StoreEvent.groupPage`.
+  indirect case readGroup(GroupQuery)
 }
 
 /// What a loop is told.
@@ -178,4 +208,14 @@ public enum StoreEvent: Sendable {
   case retained(RetainedPage)
   /// Clients, by their ids, whose sessions have a will or their end due.
   case due([[UInt8]])
+  /// How many messages went unread while a session's client was away: they expired, or were too many.
+  /// More than it were, perhaps, and never fewer.
+  case unread(Asker, UInt64)
+  /// What is stored of a shared subscription; nil where nothing is. It comes to the loops that watch one
+  /// before any other loop is told of the same transaction.
+  case group(Asker, StoredGroup?)
+  /// A message is to be handed out again.
+  case returned(Asker, StoredGroupID, sequence: UInt64)
+  /// The answer to a `readGroup`.
+  case groupPage(GroupQuery, LogPage)
 }

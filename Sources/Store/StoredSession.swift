@@ -93,11 +93,17 @@ public struct WindowEntry: BitwiseCopyable, Sendable, Equatable {
   public var packetID: UInt16
   /// How far its handshake is: what the session makes of it.
   public var state: UInt8
-  /// QoS, retain and such: what the session makes of it.
+  /// QoS, retain and such: what the session makes of it, but for `sharedTrait`.
   public var traits: UInt8
 
   /// Stands for more than one subscription identifier.
   public static var several: UInt32 { .max }
+
+  /// Set in the traits of a message that came through a shared subscription.
+  public static var sharedTrait: UInt8 { 16 }
+
+  /// Whether it came through a shared subscription.
+  public var isShared: Bool { traits & WindowEntry.sharedTrait != 0 }
 
   /// See the properties.
   public init(sequence: UInt64, identifier: UInt32, packetID: UInt16, state: UInt8, traits: UInt8) {
@@ -142,7 +148,7 @@ public struct StoredSession: Sendable {
   /// The messages that its window names, by sequence number; those that the log has no more are
   /// missing.
   public var messages: [UInt64: LogPlace]
-  /// Messages that went unread since its client was last told.
+  /// Messages of its window that the log has no more.
   public var unread: UInt64
 
   /// See the properties.

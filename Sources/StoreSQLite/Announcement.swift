@@ -70,7 +70,8 @@ final class Announcement: @unchecked Sendable {
 
   private func run() {
     let filters = scan("SELECT id, text FROM filter WHERE id > ?1 AND readers > 0 ORDER BY id") {
-      listener.gainedReaders($0)
+      // Of a shared subscription, what messages are matched with is a filter too.
+      if !$0.isShareFilter { listener.gainedReaders($0) }
     }
     let isAll =
       filters

@@ -82,33 +82,44 @@ extension Engine {
   /// What a session is owed behind a place of the log: the merge of its filters' entries, in order.
   func read(_ query: LogQuery) throws(DatabaseError) -> LogPage {
     let all = try rows(of: query.session)
-    let rows = all.filter(\.isReader)
-    let others = try bystanders(all)
+    let page = LogPage(
+      asker: query.asker, epoch: query.epoch, items: [], through: query.after, isAtEnd: false)
+    return try read(
+      all.filter(\.isReader), after: query.after, others: try bystanders(all),
+      session: query.session, page, maximumMessages: query.maximumMessages,
+      maximumBytes: query.maximumBytes)
+  }
+
+  /// Fills a page with what is owed through subscriptions.
+  func read(
+    _ rows: [SubscriptionRow], after start: UInt64, others: [Bystander], session: StoredSessionID,
+    _ empty: LogPage, maximumMessages: Int, maximumBytes: Int
+  ) throws(DatabaseError) -> LogPage {
     var horizon = nextSequence - 1
     var matches: [Match] = []
     for (place, row) in rows.enumerated() {
       try collect(
-        row, place, after: max(query.after, row.position), limit: max(1, query.maximumMessages),
-        &horizon, &matches)
+        row, place, after: max(start, row.position), limit: max(1, maximumMessages), &horizon,
+        &matches)
     }
     matches.sort { $0.sequence < $1.sequence }
-    var page = LogPage(
-      asker: query.asker, epoch: query.epoch, items: [], through: horizon,
-      isAtEnd: horizon == nextSequence - 1)
+    var page = empty
+    page.through = horizon
+    page.isAtEnd = horizon == nextSequence - 1
     var bytes = 0
     var next = 0
     while next < matches.count && matches[next].sequence <= horizon {
       let sequence = matches[next].sequence
-      if page.items.count >= query.maximumMessages || bytes >= query.maximumBytes {
+      if page.items.count >= maximumMessages || bytes >= maximumBytes {
         page.isAtEnd = false
-        page.through = page.items.last?.sequence ?? query.after
+        page.through = page.items.last?.sequence ?? start
         break
       }
       var end = next
       while end < matches.count && matches[end].sequence == sequence { end += 1 }
       if let place = try state(of: sequence)?.place(of: sequence) {
-        var item = merge(place, sequence, matches[next..<end], rows, query.session)
-        if !others.isEmpty && item.qos > 0 { add(others, to: &item, query.session) }
+        var item = merge(place, sequence, matches[next..<end], rows, session)
+        if !others.isEmpty && item.qos > 0 { add(others, to: &item, session) }
         page.items.append(item)
         bytes += place.segment.records.offset(after: place.offset) - place.offset
       }
@@ -119,7 +130,7 @@ extension Engine {
 
   /// A subscription of QoS 0: nothing is owed through it, but what comes because of another bears its
   /// identifier.
-  private struct Bystander {
+  struct Bystander {
     var filter: [UInt8]
     var row: SubscriptionRow
   }
@@ -199,6 +210,11 @@ extension Engine {
       }
     }
     return low
+  }
+
+  /// A message for one subscription.
+  func item(_ place: LogPlace, _ sequence: UInt64, _ row: SubscriptionRow) -> LogItem {
+    merge(place, sequence, [Match(sequence: sequence, row: 0)], [row], 0)
   }
 
   /// One delivery for all subscriptions of a session that a message matches.

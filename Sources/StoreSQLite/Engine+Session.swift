@@ -104,13 +104,13 @@ extension Engine {
     let old = try row(of: id, filter.id)
     var options = subscription.options & 0x3F
     if isShared { options |= SubscriptionRow.isShared }
-    let isReader = SubscriptionRow.isReader(options)
-    let wasReader = old?.isReader ?? false
+    let isReader = SubscriptionRow.isKept(options)
+    let wasReader = old?.isKept ?? false
     var position = old?.position ?? 0
     if old == nil || (isReader && !wasReader) {
       position = nextSequence - 1
     } else if wasReader && !isReader, let old {
-      try releaseAll(old, after: try readProgress(id).cursor)
+      try releaseAll(old, of: id)
     }
     let insert = try database.statement(
       "INSERT OR REPLACE INTO subscription VALUES (?1, ?2, ?3, ?4, ?5)")
@@ -124,10 +124,10 @@ extension Engine {
   func unsubscribe(_ id: StoredSessionID, _ text: Span<UInt8>) throws(DatabaseError) {
     guard let filter = try lookUp(text), filter.id != 0, let old = try row(of: id, filter.id)
     else { return }
-    if old.isReader { try releaseAll(old, after: try readProgress(id).cursor) }
+    try releaseAll(old, of: id)
     try database.statement("DELETE FROM subscription WHERE session = ?1 AND filter = ?2")
       .bind(1, id).bind(2, filter.id).run()
-    try change(filter, text, subscriptions: -1, readers: old.isReader ? -1 : 0)
+    try change(filter, text, subscriptions: -1, readers: old.isKept ? -1 : 0)
   }
 
   /// Forgets a session with all that it has.
@@ -139,26 +139,35 @@ extension Engine {
     find.reset()
     let last = try readProgress(id)
     for row in try rows(of: id) {
-      if row.isReader { try releaseAll(row, after: last.cursor) }
+      try releaseAll(row, of: id)
       let text = try text(of: row.filter)
       guard let filter = try lookUp(text.span) else { continue }
-      try change(filter, text.span, subscriptions: -1, readers: row.isReader ? -1 : 0)
+      try change(filter, text.span, subscriptions: -1, readers: row.isKept ? -1 : 0)
     }
     for entry in last.window where entry.sequence != 0 { try release(entry.sequence, 1) }
     progress[id] = nil
     try database.statement("DELETE FROM subscription WHERE session = ?1").bind(1, id).run()
     try database.statement("DELETE FROM progress WHERE session = ?1").bind(1, id).run()
+    try database.statement("DELETE FROM missed WHERE session = ?1").bind(1, id).run()
     try database.statement("DELETE FROM session WHERE id = ?1").bind(1, id).run()
     lostClients.append(client)
     totals.sessions -= 1
   }
 
-  /// What a subscription is owed and the session has not taken, it is owed no more.
-  private func releaseAll(_ row: SubscriptionRow, after cursor: UInt64) throws(DatabaseError) {
-    let start = max(cursor, row.position)
+  /// What a subscription is owed and the session has not taken, it is owed no more. A shared one is owed
+  /// nothing: its group is.
+  private func releaseAll(
+    _ row: SubscriptionRow, of id: StoredSessionID
+  ) throws(DatabaseError) {
+    guard row.isReader else { return }
+    try releaseAll(filter: row.filter, after: max(try readProgress(id).cursor, row.position))
+  }
+
+  /// What one reader of a filter is owed behind a sequence number, it is owed no more.
+  func releaseAll(filter: UInt32, after start: UInt64) throws(DatabaseError) {
     let query = try database.statement(
       "SELECT sequence, places FROM entry WHERE filter = ?1 AND sequence >= ?2")
-    query.bind(1, row.filter).bind(2, try firstEntry(row.filter, holding: start + 1))
+    query.bind(1, filter).bind(2, try firstEntry(filter, holding: start + 1))
     var owed: [UInt64] = []
     while try query.step() {
       let first = query.unsigned(0)
@@ -229,7 +238,7 @@ extension Engine {
     return try query.step() ? query.bytes(0) : []
   }
 
-  private func addFilter(_ text: Span<UInt8>) throws(DatabaseError) -> FilterCache.Known {
+  func addFilter(_ text: Span<UInt8>) throws(DatabaseError) -> FilterCache.Known {
     let isWildcard = text.hasWildcard && !text.isShareFilter
     try database.statement("INSERT INTO filter VALUES (NULL, ?1, ?2, 0, 0)")
       .bind(1, text).bind(2, Int64(isWildcard ? 1 : 0)).run()
@@ -239,8 +248,9 @@ extension Engine {
     return made
   }
 
-  /// Counts subscriptions of a filter, and forgets one that has none.
-  private func change(
+  /// Counts subscriptions of a filter, and forgets one that has none. The readers of a shared
+  /// subscription's text are its stored members that messages are kept for.
+  func change(
     _ filter: FilterCache.Known, _ text: Span<UInt8>, subscriptions: Int64, readers: Int64
   ) throws(DatabaseError) {
     guard subscriptions != 0 || readers != 0 else { return }
@@ -251,8 +261,13 @@ extension Engine {
       "UPDATE filter SET subscriptions = subscriptions + ?2, readers = ?3 WHERE id = ?1"
     ).bind(1, filter.id).bind(2, subscriptions).bind(3, after.readers).run()
     filters.set(text, after)
-    if before == 0 && after.readers > 0 { gain(text) }
-    if before > 0 && after.readers == 0 { lose(text) }
+    let isShared = text.isShareFilter
+    if before == 0 && after.readers > 0 {
+      if isShared { try beginGroup(filter.id, text) } else { gain(text) }
+    }
+    if before > 0 && after.readers == 0 {
+      if isShared { try endGroup(filter.id, text) } else { lose(text) }
+    }
     guard subscriptions < 0 else { return }
     let delete = try database.statement(
       "DELETE FROM filter WHERE id = ?1 AND subscriptions <= 0")

@@ -11,6 +11,7 @@ extension Engine {
     var hasMore = try endConnections()
     if try expireMessages() { hasMore = true }
     if try keepLimits() { hasMore = true }
+    if try limitSessions() { hasMore = true }
     if try expireRetained() { hasMore = true }
     try compactSome()
     try tellDue()

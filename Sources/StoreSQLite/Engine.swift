@@ -24,6 +24,8 @@ final class Engine {
   private var takenAwayClients: [[UInt8]] = []
   /// Whether all sessions that the last run left connected are noted as away.
   var areConnectionsEnded = false
+  /// The session up to which it was seen whether they have too much waiting.
+  var limitedThrough: StoredSessionID = 0
   /// The sequence number of the next message.
   var nextSequence: UInt64 = 1
   var totals = Totals()
@@ -45,11 +47,20 @@ final class Engine {
   var effects: [Effect] = []
   /// What of the log could not be read and was given up, for people.
   var damages: [String] = []
+  /// Whether loops that watch shared subscriptions are among those that are told.
+  var watchersAreTold = false
   var appended: UInt64 = 0
   private var gained: [[UInt8]] = []
   private var lost: [[UInt8]] = []
   var gainedClients: [[UInt8]] = []
   var lostClients: [[UInt8]] = []
+
+  // MARK: Shared subscriptions
+
+  /// Those that were asked for lately.
+  var groups: [StoredGroupID: GroupState] = [:]
+  /// Who is told of them, by the whole filter: for the loop that hands out their messages.
+  var watchers: [[UInt8]: GroupWatcher] = [:]
 
   // MARK: The cache of segments
 
@@ -164,6 +175,7 @@ final class Engine {
   func flush() throws(DatabaseError) {
     try closeSegment()
     try flushCounts()
+    try flushGroups()
     try flushProgress()
     if nextSequence != storedSequence {
       try setMeta("next-sequence", Int64(nextSequence))
@@ -192,6 +204,7 @@ final class Engine {
     takeAway()
     for damage in damages { listener.storeDamaged(damage) }
     for state in touched { state.isDirty = false }
+    groupsCommitted()
     let told = effects
     forgetTransaction()
     trimCache()
@@ -204,6 +217,7 @@ final class Engine {
     touched.removeAll(keepingCapacity: true)
     effects.removeAll(keepingCapacity: true)
     damages.removeAll()
+    watchersAreTold = false
     gained.removeAll()
     lost.removeAll()
     gainedClients.removeAll()
@@ -218,6 +232,7 @@ final class Engine {
       clients.remove(InterestKey(exactly: client.span, seed: clients.seed), loop: 0)
     }
     forgetTransaction()
+    groups.removeAll()
     states.removeAll()
     stateOrder.removeAll()
     cachedBytes = 0
@@ -265,6 +280,18 @@ final class Engine {
       case .release(let sequence, let count): try release(sequence, count)
       case .releaseEach(let sequences): try releaseEach(sequences)
       case .findRetained(let query): try tell(batch.loop, .retained(findRetained(query)))
+      case .resume(let id, let asker): try resume(id, asker, loop: batch.loop)
+      case .watch(let filter, let asker): try watch(filter, asker, loop: batch.loop)
+      case .unwatch(let filter, let asker): unwatch(filter, asker)
+      case .assign(let group, let sequence, let isTaken):
+        try assign(group, sequence, isTaken: isTaken)
+      case .taken(let group, let sequence): try taken(group, sequence)
+      case .settle(let group, let sequence): try settle(group, sequence)
+      case .giveBack(let session, let group, let filter, let sequence):
+        try giveBack(session, group, filter, sequence)
+      case .readGroup(let query):
+        try closeSegment()
+        try tell(batch.loop, .groupPage(query, read(query)))
       }
     }
     effects.append(.event(loop: batch.loop, .committed(ticket: batch.ticket)))

@@ -85,8 +85,11 @@ struct SubscriptionRow: BitwiseCopyable {
   /// Set in the options of a row whose filter is a shared subscription's.
   static var isShared: UInt8 { 0x40 }
 
-  /// Whether messages are kept for it.
-  var isReader: Bool { SubscriptionRow.isReader(options) }
+  /// Whether messages are kept for it, or for its group.
+  var isKept: Bool { SubscriptionRow.isKept(options) }
 
-  static func isReader(_ options: UInt8) -> Bool { options & 3 != 0 && options & isShared == 0 }
+  static func isKept(_ options: UInt8) -> Bool { options & 3 != 0 }
+
+  /// Whether messages are kept for it alone.
+  var isReader: Bool { isKept && options & SubscriptionRow.isShared == 0 }
 }

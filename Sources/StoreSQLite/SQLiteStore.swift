@@ -275,9 +275,10 @@ public final class SQLiteStore: Store {
       opened.sweptAt =
         MonotonicClock.milliseconds + (hasMore ? 0 : StoreConstants.sweepMilliseconds)
     }
+    let watching = engine.watchersAreTold
     let effects = engine.committed()
     show(engine)
-    tell(effects, listener)
+    tell(effects, listener, first: watching)
     for batch in batches { queuedBytes.subtract(batch.byteCount, ordering: .relaxed) }
   }
 
@@ -304,7 +305,12 @@ public final class SQLiteStore: Store {
     opened.checkpointAt = MonotonicClock.milliseconds + pause
   }
 
-  private func tell(_ effects: [Engine.Effect], _ listener: any StoreListener) {
+  /// - Parameter watching: whether loops that watch shared subscriptions are told of them: they come
+  ///   first, so that whoever learns of the same transaction finds that they know.
+  private func tell(
+    _ effects: [Engine.Effect], _ listener: any StoreListener, first watching: Bool
+  ) {
+    var watchers: UInt64 = 0
     var letters: [[StoreEvent]] = []
     func add(_ event: StoreEvent, _ loop: Int) {
       while letters.count <= loop { letters.append([]) }
@@ -312,7 +318,9 @@ public final class SQLiteStore: Store {
     }
     for effect in effects {
       switch effect {
-      case .event(let loop, let event): add(event, loop)
+      case .event(let loop, let event):
+        if watching, case .group = event { watchers |= 1 << UInt64(loop) }
+        add(event, loop)
       case .segment(let segment, let loops):
         var left = loops
         while left != 0 {
@@ -321,8 +329,11 @@ public final class SQLiteStore: Store {
         }
       }
     }
-    for (loop, events) in letters.enumerated() where !events.isEmpty {
-      listener.deliver(events, to: loop)
+    for isFirst in watchers == 0 ? [false] : [true, false] {
+      for (loop, events) in letters.enumerated()
+      where !events.isEmpty && (watchers >> UInt64(loop) & 1 == 1) == isFirst {
+        listener.deliver(events, to: loop)
+      }
     }
   }
 
@@ -336,6 +347,8 @@ public final class SQLiteStore: Store {
     statistics.unread = UInt64(max(0, engine.totals.unread))
     statistics.sessions = UInt64(max(0, engine.totals.sessions))
     statistics.retained = UInt64(max(0, engine.totals.retained))
+    statistics.heapBytes = UInt64(max(0, sqlite3_memory_used())) + UInt64(engine.cachedBytes)
+    statistics.indexBytes = UInt64(clients.residentBytes)
     shown.withLock { $0 = statistics }
   }
 

@@ -33,6 +33,9 @@ enum Schema {
     CREATE INDEX session_due ON session (due) WHERE due > 0;
     CREATE INDEX session_connected ON session (connected) WHERE connected > 0;
 
+    -- Messages that were dropped because too many waited for the session, until its client is told.
+    CREATE TABLE missed (session INTEGER PRIMARY KEY, messages INTEGER NOT NULL);
+
     -- Apart from the session, because it changes with each acknowledgement.
     CREATE TABLE progress (
       session INTEGER PRIMARY KEY, cursor INTEGER NOT NULL, next_packet_id INTEGER NOT NULL,
@@ -43,6 +46,13 @@ enum Schema {
       session INTEGER NOT NULL, filter INTEGER NOT NULL, options INTEGER NOT NULL,
       identifier INTEGER NOT NULL, position INTEGER NOT NULL,
       PRIMARY KEY (session, filter)) WITHOUT ROWID;
+
+    -- Shared subscriptions with a stored member of QoS 1 or 2: one cursor for all members. "filter" is
+    -- the whole text, "inner" what messages are matched with. "pending" are messages up to the cursor
+    -- that no member has in its window, eight bytes each.
+    CREATE TABLE share (
+      id INTEGER PRIMARY KEY AUTOINCREMENT, filter INTEGER NOT NULL UNIQUE, inner INTEGER NOT NULL,
+      cursor INTEGER NOT NULL, pending BLOB NOT NULL);
 
     -- The log: messages that were appended together. "owed" has what is left of each message's
     -- count, once it differs from the count in the body.

@@ -6,6 +6,10 @@ public struct StoreLimits: Sendable {
   public var maximumBytes = 8 << 30
   /// Seconds that a message stays in the log; 0 for as long as somebody is owed it.
   public var maximumAge: UInt32 = 0
+  /// Messages that may wait for one session; the oldest go first. 0 for any number.
+  public var maximumSessionMessages = 100_000
+  /// Bytes of messages that may wait for one session, about; the oldest go first. 0 for any number.
+  public var maximumSessionBytes = 256 << 20
   /// Topics that may have a retained message.
   public var maximumRetainedMessages = 1_000_000
   /// Bytes of topics, properties and payloads of all retained messages.
@@ -27,12 +31,16 @@ enum StoreConstants {
   static var cachedSegmentBytes: Int { 16 << 20 }
   /// Segments that are kept in memory, however small.
   static var cachedSegments: Int { 4096 }
+  /// Shared subscriptions that are kept in memory.
+  static var cachedGroups: Int { 4096 }
   /// Rows of one filter that a question of a session takes at a time.
   static var entriesPerRead: Int { 64 }
   /// Rows that say how many messages of a filter went unread; beyond, they get coarser.
   static var unreadRows: Int { 256 }
   /// Sessions, segments or retained messages that one transaction of housekeeping looks at.
   static var sweepRows: Int { 256 }
+  /// Messages that one look at a session drops, where too many wait for it.
+  static var limitedMessages: Int { 4096 }
   /// Retained topics that one question looks at before others have their turn.
   static var retainedVisits: Int { 2048 }
   /// Seconds after which a segment of which less than half is owed is written anew.

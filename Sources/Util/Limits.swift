@@ -104,6 +104,10 @@ public enum Limits {
   /// Bytes of messages that a session takes before it can send them, though one always.
   public static var takenAheadBytes: Int { 1 << 20 }
 
+  /// Messages of one shared subscription that its members hold together, beyond which the others wait in
+  /// the log: those that the group still holds cost eight bytes each with every write of it.
+  public static var sharedMessagesHeld: Int { 4096 }
+
   /// Bytes of orders for the store from which publishers are held back: what it commits in some
   /// tenths of a second.
   public static var storeHighWater: Int { 16 << 20 }
