@@ -4,12 +4,14 @@ BIFROST_BIN         the broker's binary (.build/release/bifrost)
 BIFROST_SEED        replays the run whose output names it
 BIFROST_STORE_KIND  the store that has to keep everything (sqlite)
 BIFROST_KILLS       kills for each number of loops (25)
+BIFROST_DISK_CASES  calls of the disk that are made to fail (60)
 """
 import os
 import random
 
 import pytest
 
+import disk
 from broker import BINARY
 
 
@@ -18,6 +20,15 @@ def binary():
     if not os.access(BINARY, os.X_OK):
         pytest.exit(f"there is no broker at {BINARY}: build it, or set BIFROST_BIN", returncode=2)
     return BINARY
+
+
+@pytest.fixture(autouse=True)
+def no_broker_is_left():
+    yield
+    while disk.processes:
+        process = disk.processes.pop()
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
