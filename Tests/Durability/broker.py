@@ -25,7 +25,7 @@ class Broker:
     """One life of the broker after the other. Each listens on a port of its own, so that no client
     can mistake the one for the other."""
 
-    def __init__(self, binary, directory, loops, kind, flags=()):
+    def __init__(self, binary, directory, loops, kind, flags=(), power=None):
         self.directory = Path(directory).resolve()
         self.data = self.directory / "data"
         self.data.mkdir(parents=True, exist_ok=True)
@@ -35,6 +35,7 @@ class Broker:
             "--data-dir", str(self.data), *FLAGS, *flags]
         # The settings are the flags alone, whatever the environment names.
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("BIFROST_")}
+        self.power = power and power(self.data, self.directory)
         self.process, self.address = None, None
         self.life = 0
         self.killed = True  # set before the signal, so that who sees the end knows the reason
@@ -47,10 +48,13 @@ class Broker:
 
     def spawn(self):
         self.life += 1
+        environment = self.environment
+        if self.power is not None:
+            environment = self.power.environment(environment)
         with self.log(self.life).open("wb") as stderr:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
-                env=self.environment, cwd=self.directory)
+                env=environment, cwd=self.directory)
         self.log(self.life - KEPT_LOGS).unlink(missing_ok=True)
 
     async def start(self):
@@ -91,6 +95,11 @@ class Broker:
         self.kills.append([time.monotonic(), None])
         self.process.kill()
         self.process.wait()
+        self.lose_power()
+
+    def lose_power(self):
+        if self.power is not None:
+            self.power.fail()
 
     async def kill_while_starting(self, seconds):
         """A life that may be too short to listen; no client hears of it."""
@@ -100,6 +109,7 @@ class Broker:
         await asyncio.to_thread(self.process.wait)
         if self.process.returncode != -signal.SIGKILL:
             raise BrokerFailed(f"it ended with {self.process.returncode}\n{self.tail()}")
+        await asyncio.to_thread(self.lose_power)
 
     def require_alive(self):
         code = self.process.poll()

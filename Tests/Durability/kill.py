@@ -22,12 +22,14 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from broker import BINARY, Broker, BrokerFailed
 from ledger import Ledger
 from load import Load
 from population import PARTS
+from power import Power
 
 # Seconds of load before a kill.
 SHORTEST, LONGEST = 0.03, 0.6
@@ -48,6 +50,7 @@ class Options:
     settle: int = 25
     flags: tuple = ()
     without: tuple = ()
+    power: bool = False  # whether each kill takes what was not synced as well
 
 
 @dataclass
@@ -64,7 +67,9 @@ async def play(options, directory, say):
     """One run; its report."""
     source = random.Random(f"{options.seed} rounds")
     ledger = Ledger()
-    broker = Broker(options.binary, directory, options.loops, options.store_kind, options.flags)
+    power = partial(Power, seed=options.seed) if options.power else None
+    broker = Broker(
+        options.binary, directory, options.loops, options.store_kind, options.flags, power)
     load = Load(options.seed, broker, ledger, options.without)
     began, start_kills = time.monotonic(), 0
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
@@ -158,6 +163,8 @@ def main():
     parser.add_argument("--keep", type=Path, metavar="DIR", help="data and logs go there, and stay")
     parser.add_argument("--no-kill", action="store_true",
                         help="cut the connections instead: the model against a broker that lives")
+    parser.add_argument("--power-loss", action="store_true",
+                        help="with each kill, lose what was not synced, as without power")
     parser.add_argument("--flag", action="append", default=[], metavar="FLAG",
                         help="a further flag of bifrost serve, as --flag=--name=value")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="the summary as JSON")
@@ -168,7 +175,8 @@ def main():
     print(f"BIFROST_SEED={seed}", flush=True)
     report = run(
         Options(given.rounds, seed, given.binary, given.loops, given.store_kind, given.keep,
-                not given.no_kill, given.settle, tuple(given.flag), tuple(given.without)),
+                not given.no_kill, given.settle, tuple(given.flag), tuple(given.without),
+                given.power_loss),
         lambda line: print(line, flush=True))
     print(report.text())
     if given.summary is not None:

@@ -78,7 +78,8 @@ class Load:
 
             if not await self.moves_until(all_came):
                 self.report_missing(left)
-            while time.monotonic() < self.last_packet + QUIET:
+            limit = time.monotonic() + SETTLE_LIMIT
+            while time.monotonic() < min(self.last_packet + QUIET, limit):
                 await asyncio.sleep(POLL)
             self.ledger.take_out()
             self.settled = self.round
