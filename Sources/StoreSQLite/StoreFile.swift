@@ -130,6 +130,9 @@ enum StoreFile {
       try database.run("PRAGMA journal_mode = WAL")
       try database.run("PRAGMA synchronous = \(sync == .full ? "FULL" : "NORMAL")")
       try database.run("PRAGMA cache_size = -\(StoreConstants.pageCacheBytes / 1024)")
+      // Debian's SQLite writes zeros over all that is deleted unless it is told not to: as much again as
+      // the messages themselves.
+      try database.run("PRAGMA secure_delete = OFF")
       try database.run("PRAGMA cell_size_check = ON")
       try database.run("PRAGMA trusted_schema = OFF")
       try database.run("PRAGMA journal_size_limit = \(StoreConstants.logFileBytes)")
