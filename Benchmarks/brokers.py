@@ -126,21 +126,25 @@ def _running_broker(name: str, command: list, shown: str, find_port, environment
 
 
 @contextlib.contextmanager
-def bifrost(binary: str, loops: int = 1, *flags: str, environment=None, sys_interval: str = "0s"):
-    """This broker. `$SYS` is off unless asked for: nothing else then happens by itself."""
+def bifrost(
+    binary: str, loops: int = 1, *flags: str, environment=None, sys_interval: str = "0s", data=None
+):
+    """This broker. `$SYS` is off unless asked for: nothing else then happens by itself. `data` is
+    the folder of its store; one below "FOLDER" goes with the broker."""
     words = ["--net-loops", str(loops), "--sys-interval", sys_interval, *flags]
 
     def find_port(log: pathlib.Path) -> int | None:
         found = re.search(r"listening on 127\.0\.0\.1:(\d+)", log.read_text(errors="replace"))
         return int(found.group(1)) if found else None
 
-    # Nothing that is measured is for a session that outlives its connection, unless a flag says so.
-    if not any(flag.startswith("--store-kind") for flag in flags):
-        words += ["--store-kind", "memory"]
+    # Nothing that is measured is for a session that outlives its connection, unless it is said.
+    words += ["--store-kind", "memory" if data is None else "sqlite"]
+    where = [] if data is None else ["--data-dir", data]
+    shown_where = where and ["--data-dir DIR"]
     with _running_broker(
         f"bifrost, {loops} loop{'s' if loops > 1 else ''}",
-        [binary, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", *words],
-        " ".join(["bifrost serve --mqtt-tcp-listen 127.0.0.1:PORT", *words]),
+        [binary, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", *words, *where],
+        " ".join(["bifrost serve --mqtt-tcp-listen 127.0.0.1:PORT", *words, *shown_where]),
         find_port,
         environment,
     ) as broker:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from . import (
-    allocations, back, crossing, growth, latency, memory, million, plots, profile, speed,
+    allocations, back, crossing, durability, growth, latency, memory, million, plots, profile,
+    speed,
 )  # fmt: skip
 from .figures import Comparison, Figure, Section, is_comparable
 from .tables import Page, number
@@ -16,6 +17,7 @@ SECTIONS = {
     "allocations": allocations,
     "speed": speed,
     "latency": latency,
+    "durability": durability,
     "crossing": crossing,
     "growth": growth,
     "profile": profile,
@@ -45,6 +47,11 @@ HEADLINES = [
      "latency.mosquitto.p50", "latency.nats-server.p50"),
     ("the same, 99th percentile", "µs", "latency.bifrost-1.p99", "latency.mosquitto.p99",
      "latency.nats-server.p99"),
+    ("durable QoS 1 deliveries in a second, 100 pairs", "", "durability.pair.full.rate", None,
+     "durability.pair.nats-server.rate"),
+    ("memory for a parked session", "bytes", "durability.parked.bytes", None, None),
+    ("restart with {parked} parked sessions, until connections are accepted", "s",
+     "durability.restart.warm.accept", None, None),
     ("a delivery from loop to loop, of one inside, QoS 0", "times", "crossing.qos-0.ratio", None,
      None),
     ("wake-ups of 2 loops with {idle} idle clients in {seconds} s", "", "growth.idle-2.wakeups",
@@ -131,6 +138,8 @@ def _sizes(present: dict[str, Section]) -> dict[str, str]:
     return {
         "memory": f"{present['memory'].data.get('clients', 0):,}" if "memory" in present else "",
         "million": "a million" if many == 1_000_000 else f"{many:,}",
+        "parked": f"{(present['durability'].data.get('counts') or [0])[-1]:,}"
+        if "durability" in present else "",
         "idle": f"{idle.get('clients', 0):,}",
         "seconds": str(idle.get("seconds", 0)),
     }

@@ -29,8 +29,8 @@ def packet(first: int, body: bytes) -> bytes:
             return bytes([first]) + length + body
 
 
-def connect(client_id: bytes, keep_alive: int = 0) -> bytes:
-    head = text(b"MQTT") + b"\x04\x02" + struct.pack(">H", keep_alive)
+def connect(client_id: bytes, keep_alive: int = 0, clean: bool = True) -> bytes:
+    head = text(b"MQTT") + (b"\x04\x02" if clean else b"\x04\x00") + struct.pack(">H", keep_alive)
     return packet(0x10, head + text(client_id))
 
 
@@ -63,11 +63,12 @@ def opened(port: int, index: int = 0) -> socket.socket:
     return client
 
 
-def client(port: int, name: bytes) -> socket.socket:
+def client(port: int, name: bytes, clean: bool = True) -> socket.socket:
     """A connected client."""
     made = opened(port)
-    made.sendall(connect(name))
-    read_exactly(made, 4)
+    made.sendall(connect(name, clean=clean))
+    if read_exactly(made, 4)[3]:
+        raise Failure("the broker refused a client")
     return made
 
 
