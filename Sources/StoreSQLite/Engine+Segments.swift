@@ -23,7 +23,10 @@ extension Engine {
     guard try query.step() else { return nil }
     let first = query.unsigned(0)
     // What is cached may be newer than what is written.
-    if let cached = states[first] { return sequence <= cached.last ? cached : nil }
+    if let cached = states[first] {
+      cached.usedAt = cacheTurn
+      return sequence <= cached.last ? cached : nil
+    }
     let span = query.number(1)
     // Places in a segment have two bytes.
     guard (1...1 << 16).contains(span) else {
@@ -53,6 +56,7 @@ extension Engine {
     guard place > 0, let state = states[stateOrder[place - 1]], sequence <= state.last else {
       return nil
     }
+    state.usedAt = cacheTurn
     return state
   }
 
@@ -69,6 +73,7 @@ extension Engine {
   }
 
   func cache(_ state: SegmentState) {
+    state.usedAt = cacheTurn
     states[state.first] = state
     stateOrder.insert(state.first, at: orderPlace(behind: state.first))
     cachedBytes += state.segment.records.byteCount
@@ -81,21 +86,23 @@ extension Engine {
     cachedBytes -= state.segment.records.byteCount
   }
 
-  /// Lets go of the oldest segments where there are too many. To be called between transactions: what
-  /// is cached then is as it is written.
+  /// Lets go of the segments that were not used for longest where there are too many: what a session
+  /// that lags reads is old, and it reads each segment many times. To be called between transactions:
+  /// what is cached then is as it is written.
   func trimCache() {
-    var excess = 0
-    var bytes = cachedBytes
-    while excess < stateOrder.count - 1,
-      bytes > StoreConstants.cachedSegmentBytes
-        || stateOrder.count - excess > StoreConstants.cachedSegments
-    {
-      if let state = states.removeValue(forKey: stateOrder[excess]) {
-        bytes -= state.segment.records.byteCount
-      }
-      excess += 1
+    cacheTurn += 1
+    guard
+      cachedBytes > StoreConstants.cachedSegmentBytes
+        || stateOrder.count > StoreConstants.cachedSegments
+    else { return }
+    // Some more, so that this is rarely done; the last one used stays in any case.
+    let bytes = StoreConstants.cachedSegmentBytes / 8 * 7
+    let count = StoreConstants.cachedSegments / 8 * 7
+    let byUse = states.values.sorted { ($0.usedAt, $0.first) < ($1.usedAt, $1.first) }
+    for state in byUse.dropLast() where cachedBytes > bytes || states.count > count {
+      states[state.first] = nil
+      cachedBytes -= state.segment.records.byteCount
     }
-    cachedBytes = bytes
-    stateOrder.removeFirst(excess)
+    stateOrder.removeAll { states[$0] == nil }
   }
 }

@@ -68,6 +68,8 @@ final class Engine {
   /// The keys of `states`, rising.
   var stateOrder: [UInt64] = []
   var cachedBytes = 0
+  /// Counts transactions, to say when a segment was used.
+  var cacheTurn: UInt64 = 0
 
   /// What the log and the other tables hold.
   struct Totals: Equatable {

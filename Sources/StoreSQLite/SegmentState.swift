@@ -13,6 +13,8 @@ final class SegmentState {
   private(set) var liveMessages = 0
   /// Bytes of their records.
   private(set) var liveBytes = 0
+  /// The last transaction that used it.
+  var usedAt: UInt64 = 0
   /// Whether the counts differ from those in the database.
   var isDirty = false
 

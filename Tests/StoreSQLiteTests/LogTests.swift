@@ -104,6 +104,42 @@ import Testing
     #expect(cached == 0 && bench.engine.states.isEmpty && bench.engine.stateOrder.isEmpty)
   }
 
+  /// What a session that lags reads stays in memory, however much is appended meanwhile.
+  @Test func segmentsThatAreReadStayCached() throws {
+    let bench = try bench(filters: "a")
+    let size = StoreConstants.cachedSegmentBytes / 16
+    let large = Sample("a", [UInt8](repeating: 1, count: size))
+    for _ in 0..<40 {
+      try bench.commit { batch in
+        batch.publish(large)
+        batch.read(1, maximumBytes: 1)
+      }
+    }
+    #expect(bench.engine.states[1] != nil && bench.engine.states.count < 20)
+    let order = bench.engine.stateOrder
+    #expect(order == bench.engine.states.keys.sorted())
+  }
+
+  /// A page ends at the messages that were asked for, whatever else its filters have.
+  @Test(arguments: [1, 7, 100]) func pagesEndWhereTheyAreFull(most: Int) throws {
+    let bench = try bench(filters: "a", "b", "+")
+    let count = 300
+    try bench.commit { batch in
+      for number in 0..<count { batch.publish(Sample(number % 10 == 0 ? "b" : "a", [1])) }
+    }
+    var after: UInt64 = 0
+    var sequences: [UInt64] = []
+    while true {
+      let page = try bench.commit { $0.read(1, after: after, maximumMessages: most) }.pages[0]
+      #expect(page.items.count <= most && page.items.allSatisfy { $0.count == 2 })
+      sequences += page.items.map(\.sequence)
+      if page.isAtEnd { break }
+      #expect(page.items.count == most && page.through == sequences.last)
+      after = page.through
+    }
+    #expect(sequences == Array(1...UInt64(count)))
+  }
+
   /// One message that waits for long does not keep a thousand others, nor what was said of them.
   @Test func segmentsAreWrittenAnew() throws {
     let bench = try bench(filters: "a/+", "a/0")
