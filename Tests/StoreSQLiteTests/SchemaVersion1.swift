@@ -20,6 +20,9 @@ let schemaVersion1 = """
     session INTEGER NOT NULL, filter INTEGER NOT NULL, options INTEGER NOT NULL,
     identifier INTEGER NOT NULL, position INTEGER NOT NULL,
     PRIMARY KEY (session, filter)) WITHOUT ROWID;
+  CREATE TABLE share (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, filter INTEGER NOT NULL UNIQUE, inner INTEGER NOT NULL,
+    cursor INTEGER NOT NULL, pending BLOB NOT NULL);
   CREATE TABLE log (
     sequence INTEGER PRIMARY KEY, span INTEGER NOT NULL, messages INTEGER NOT NULL,
     bytes INTEGER NOT NULL, appended_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
