@@ -150,13 +150,13 @@ enum StoreFile {
   static let versionCode: Int32 = -1
 
   /// A store that this program can't take.
-  private struct Problem {
+  struct Problem {
     var message: String
     var databaseError: DatabaseError { DatabaseError(code: versionCode, message: message) }
   }
 
   /// Brings a store of an older version to this one, in one transaction for each step.
-  private static func upgrade(_ database: Database) throws(DatabaseError) {
+  static func upgrade(_ database: Database) throws(DatabaseError) {
     while let version = try database.number("PRAGMA user_version"), version < Schema.version {
       try database.run("BEGIN IMMEDIATE")
       do throws(DatabaseError) {
@@ -171,7 +171,7 @@ enum StoreFile {
     }
   }
 
-  private static func checkVersion(_ database: Database) throws(DatabaseError) -> Problem? {
+  static func checkVersion(_ database: Database) throws(DatabaseError) -> Problem? {
     let version = try database.number("PRAGMA user_version") ?? 0
     let application = try database.number("PRAGMA application_id") ?? 0
     let tables = try database.number("SELECT count(*) FROM sqlite_master") ?? 0

@@ -47,10 +47,27 @@ import Testing
     return Array(try Data(contentsOf: URL(fileURLWithPath: bench.directory.file)))
   }
 
+  /// What commands do with the store: each says something, or why it can't.
+  private func look(_ directory: TemporaryDirectory) {
+    guard let reader = try? StoreReader(directory: directory.path) else { return }
+    _ = try? reader.summary()
+    for id in 1...5 { _ = try? reader.session(of: "client-\(id)".bytes) }
+    _ = try? reader.forEachSession { _ in true }
+    _ = try? reader.forEachFilter { _ in true }
+    _ = try? reader.forEachRetained { _ in true }
+    _ = try? reader.verify { _ in }
+    guard let copy = try? TemporaryDirectory(),
+      let importer = try? StoreImporter(directory: copy.path)
+    else { return }
+    _ = try? reader.export { (try? importer.add($0)) != nil }
+    _ = try? importer.finish()
+  }
+
   /// Opens the store and does everything with it.
   private func exercise(_ bytes: [UInt8]) throws {
     let directory = try TemporaryDirectory()
     try Data(bytes).write(to: URL(fileURLWithPath: directory.file))
+    look(directory)
     let bench = try Bench(directory: directory, now: 1100)
     func attempt(_ fill: (StoreBatch) -> Void) {
       let batch = bench.batch()

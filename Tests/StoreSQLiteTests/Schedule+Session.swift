@@ -51,7 +51,7 @@ extension Schedule {
       session.progress.window.append(
         WindowEntry(
           sequence: item.sequence, identifier: item.identifiers.first ?? 0,
-          packetID: session.progress.nextPacketID, state: 0, traits: item.qos))
+          packetID: session.progress.nextPacketID, state: 1, traits: item.qos))
       session.progress.nextPacketID =
         session.progress.nextPacketID == .max ? 1 : session.progress.nextPacketID + 1
       if item.count > 1 {

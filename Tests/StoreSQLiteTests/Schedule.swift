@@ -52,7 +52,8 @@ struct Schedule {
 
   var place: Comment { "seed \(seed), step \(step)" }
 
-  mutating func run(steps: Int) throws {
+  /// - Parameter drains: whether the store is to be empty in the end.
+  mutating func run(steps: Int, drains: Bool = true) throws {
     for _ in 0..<steps {
       step += 1
       if random.chance(60) {
@@ -66,7 +67,7 @@ struct Schedule {
       if random.chance(3) { bench.now += UInt32(random.below(4)) }
       if random.chance(100) { bench.now += 100 }
     }
-    try drain()
+    if drains { try drain() }
   }
 
   /// One transaction, which may be rolled back.

@@ -1,0 +1,127 @@
+import Store
+
+/// A session with all that is kept of it.
+public struct SessionDetail: Sendable {
+  /// Its number.
+  public var id: StoredSessionID
+  /// The client id.
+  public var client: [UInt8]
+  /// Its client's coming and going, its expiry and its will.
+  public var presence: SessionPresence
+  /// What it has in flight, and how far it has read the log.
+  public var progress: SessionProgress
+  /// What it subscribed to.
+  public var subscriptions: [Subscription]
+  /// Messages of its window that the log has no more.
+  public var missing: UInt64
+  /// Messages that it is owed behind its cursor.
+  public var backlog: UInt64
+  /// Whether that is all: no more than `StoreReader.countedBacklog` are counted.
+  public var isBacklogComplete: Bool
+  /// Messages that went unread since its client was last told, those missing from its window included.
+  public var unread: UInt64
+
+  /// A subscription, and the sequence number behind which messages are owed through it.
+  public struct Subscription: Sendable, Equatable {
+    /// The filter, options and identifier.
+    public var subscription: StoredSubscription
+    /// See the type.
+    public var position: UInt64
+
+    /// See the properties.
+    public init(_ subscription: StoredSubscription, position: UInt64) {
+      self.subscription = subscription
+      self.position = position
+    }
+  }
+}
+
+/// One session.
+extension StoreReader {
+  /// Messages of a backlog that are counted, each with eight bytes of memory; beyond, there are "more".
+  public static var countedBacklog: Int { 100_000 }
+
+  /// The session of a client; nil where it has none. What the group of a shared subscription is owed is
+  /// not the session's.
+  /// - Throws: `StoreToolError` where the file can't be read or is damaged.
+  public func session(of client: [UInt8]) throws(StoreToolError) -> SessionDetail? {
+    try reading { () throws(DatabaseError) in try find(client) }
+  }
+
+  private func find(_ client: [UInt8]) throws(DatabaseError) -> SessionDetail? {
+    let query = try database.statement(
+      """
+      SELECT id, version, connected, expiry_interval, expires_at, will_due_at, will FROM session
+      WHERE client = ?1
+      """
+    ).bind(1, client)
+    guard try query.step() else { return nil }
+    let id = query.unsigned(0)
+    let presence = StoreReader.presence(query, from: 1)
+    query.reset()
+    let progress = try engine.readProgress(id)
+    let backlog = try backlog(of: id, after: progress.cursor)
+    var detail = SessionDetail(
+      id: id, client: client, presence: presence, progress: progress,
+      subscriptions: try subscriptions(of: id), missing: 0, backlog: UInt64(backlog.count),
+      isBacklogComplete: backlog.isComplete, unread: 0)
+    for row in try engine.rows(of: id) where row.isReader {
+      detail.unread &+= try engine.unread(row.filter, after: max(progress.cursor, row.position))
+    }
+    for entry in progress.window where entry.sequence != 0 {
+      if try engine.state(of: entry.sequence)?.place(of: entry.sequence) == nil {
+        detail.missing += 1
+        detail.unread &+= 1
+      }
+      engine.trimCache()
+    }
+    return detail
+  }
+
+  /// What a session subscribed to, in the order of the rows of its filters.
+  func subscriptions(
+    of id: StoredSessionID
+  ) throws(DatabaseError) -> [SessionDetail.Subscription] {
+    var found: [SessionDetail.Subscription] = []
+    let rows = try database.statement(
+      """
+      SELECT f.text, s.options, s.identifier, s.position FROM subscription s
+      JOIN filter f ON f.id = s.filter WHERE s.session = ?1 ORDER BY s.filter
+      """
+    ).bind(1, id)
+    while try rows.step() {
+      let subscription = StoredSubscription(
+        filter: rows.bytes(0), options: UInt8(truncatingIfNeeded: rows.number(1) & 0x3F),
+        identifier: rows.word(2))
+      found.append(SessionDetail.Subscription(subscription, position: rows.unsigned(3)))
+    }
+    return found
+  }
+
+  /// The messages that a session is owed behind its cursor, each once, as far as they are counted.
+  private func backlog(
+    of id: StoredSessionID, after cursor: UInt64
+  ) throws(DatabaseError) -> (count: Int, isComplete: Bool) {
+    var owed: Set<UInt64> = []
+    let query = try database.statement(
+      "SELECT sequence, places FROM entry WHERE filter = ?1 AND sequence >= ?2 ORDER BY sequence")
+    defer { query.reset() }
+    for row in try engine.rows(of: id) where row.isReader {
+      let start = max(cursor, row.position)
+      query.bind(1, row.filter).bind(2, try engine.firstEntry(row.filter, holding: start + 1))
+      while try query.step() {
+        let first = query.unsigned(0)
+        query.withBytes(1) { places in
+          for number in 0..<places.count / 2 {
+            let sequence = first + UInt64(places.halfWord(at: 2 * number))
+            if sequence > start { owed.insert(sequence) }
+          }
+        }
+        if owed.count > StoreReader.countedBacklog {
+          return (StoreReader.countedBacklog, false)
+        }
+      }
+    }
+    return (owed.count, true)
+  }
+}
