@@ -100,6 +100,9 @@ let package = Package(
     tests("DoctorTests", ["Doctor", "Util"]),
     tests(
       "BifrostTests",
-      ["Bifrost", "MQTTServer", "Conf", .product(name: "Logging", package: "swift-log")]),
+      [
+        "Bifrost", "MQTTServer", "Conf", "Store", "StoreSQLite",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
   ]
 )

@@ -19,6 +19,35 @@ public indirect enum JSONValue: Sendable, Equatable {
     return out
   }
 
+  /// The text on one line, without spaces and with no line end behind it.
+  public var line: String {
+    var out = ""
+    writeLine(to: &out)
+    return out
+  }
+
+  private func writeLine(to out: inout String) {
+    switch self {
+    case .array(let values):
+      out += "["
+      for (index, value) in values.enumerated() {
+        if index > 0 { out += "," }
+        value.writeLine(to: &out)
+      }
+      out += "]"
+    case .object(let members):
+      out += "{"
+      for (index, (name, value)) in members.enumerated() {
+        if index > 0 { out += "," }
+        JSONValue.quote(name, to: &out)
+        out += ":"
+        value.writeLine(to: &out)
+      }
+      out += "}"
+    default: write(to: &out, indent: "")
+    }
+  }
+
   private func write(to out: inout String, indent: String) {
     switch self {
     case .null: out += "null"
@@ -66,6 +95,8 @@ public indirect enum JSONValue: Sendable, Equatable {
       case "\"": out += "\\\""
       case "\\": out += "\\\\"
       case "\n": out += "\\n"
+      case "\t": out += "\\t"
+      case "\r": out += "\\r"
       case "\u{0}"..<"\u{20}":
         let digits = String(scalar.value, radix: 16)
         out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits

@@ -9,6 +9,6 @@ struct RootCommand: ParsableCommand {
     version: "bifrost 0.1.0",
     subcommands: [
       ServeCommand.self, ConfigCommand.self, PubCommand.self, SubCommand.self, TopCommand.self,
-      BenchCommand.self, DoctorCommand.self,
+      BenchCommand.self, DoctorCommand.self, StoreCommand.self,
     ])
 }
