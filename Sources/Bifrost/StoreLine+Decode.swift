@@ -82,7 +82,7 @@ extension StoreItem.Session {
     }
     self.init(
       id: id, client: client, presence: presence, progress: progress,
-      subscriptions: subscriptions)
+      missed: try fields.number("missed"), subscriptions: subscriptions)
   }
 }
 

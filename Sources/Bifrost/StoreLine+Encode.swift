@@ -63,6 +63,7 @@ extension StoreItem.Session {
         ("cursor", .integer(progress.cursor)),
         ("next_packet_id", .integer(UInt64(progress.nextPacketID))),
       ]
+      + Member.number("missed", missed)
       + Member.list("window", progress.window.map { .object($0.members) })
       + Member.list("inbound", progress.inbound.map { .integer(UInt64($0)) })
       + Member.list("subscriptions", subscriptions.map { .object($0.members) })

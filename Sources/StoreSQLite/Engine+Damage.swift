@@ -19,7 +19,11 @@ extension Engine {
 
   /// Forgets a segment that can't be read, so that the rest goes on: what it is owed through counts as
   /// unread.
+  /// - Throws: where the engine only reads.
   func giveUp(_ first: UInt64) throws(DatabaseError) {
+    guard !isReadOnly else {
+      throw DatabaseError.damaged("segment \(first) of the log is damaged")
+    }
     let row = try database.statement(
       "SELECT span, messages, bytes FROM log WHERE sequence = ?1"
     ).bind(1, first)

@@ -25,13 +25,20 @@ extension Engine {
     for row in try rows(of: id) where row.isReader {
       count += try unread(row.filter, after: max(cursor, row.position))
     }
-    let missed = try database.statement("SELECT messages FROM missed WHERE session = ?1")
-    if try missed.bind(1, id).step() {
-      count += missed.unsigned(0)
-      missed.reset()
+    let missed = try missed(id)
+    if missed > 0 {
+      count += missed
       try database.statement("DELETE FROM missed WHERE session = ?1").bind(1, id).run()
     }
     if count > 0 { effects.append(.event(loop: loop, .unread(asker, count))) }
+  }
+
+  /// Messages that were dropped because too many waited for a session, since its client was told.
+  func missed(_ id: StoredSessionID) throws(DatabaseError) -> UInt64 {
+    let query = try database.statement("SELECT messages FROM missed WHERE session = ?1")
+    query.bind(1, id)
+    defer { query.reset() }
+    return try query.step() ? query.unsigned(0) : 0
   }
 
   /// Looks at some of the sessions whose clients are away. True where one has more to be dropped.

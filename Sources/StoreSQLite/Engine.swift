@@ -11,6 +11,8 @@ final class Engine {
   /// Clients that have a session, by hashes; asked by all loops.
   let clients: InterestIndex
   let filters: FilterCache
+  /// Whether the database is only read: what is damaged there stays.
+  let isReadOnly: Bool
   /// The number of this run of the broker.
   private(set) var epoch: UInt64 = 0
   /// The second since 1970 of the present transaction; it never goes back, not even over a restart.
@@ -89,11 +91,12 @@ final class Engine {
 
   init(
     _ database: Database, limits: StoreLimits, seed: HashSeed, clients: InterestIndex,
-    listener: any StoreListener
+    listener: any StoreListener, isReadOnly: Bool = false
   ) {
     self.database = database
     self.limits = limits
     self.listener = listener
+    self.isReadOnly = isReadOnly
     self.clients = clients
     filters = FilterCache(seed: seed)
   }

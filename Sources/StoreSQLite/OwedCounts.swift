@@ -27,7 +27,8 @@ struct OwedCounts {
           UNION ALL SELECT h.inner, h.cursor FROM main.share h)
         GROUP BY filter, start;
       CREATE TEMP TABLE taken (
-        sequence INTEGER, reader INTEGER, PRIMARY KEY (sequence, reader)) WITHOUT ROWID
+        sequence INTEGER, reader INTEGER, copy INTEGER,
+        PRIMARY KEY (sequence, reader, copy)) WITHOUT ROWID
       """)
     try noteWindows(conflict)
     try notePending(conflict)
@@ -38,8 +39,14 @@ struct OwedCounts {
     defer { rows.finalize() }
     while try rows.step() {
       let session = rows.number(0)
+      // A session has a message once of its own, and once more for each group that gave it to it.
+      var shared = 0
       for entry in rows.withBytes(1, { WindowEntry.decode($0) }) where entry.sequence != 0 {
-        if try !note(entry.sequence, reader: session) { conflict(session, entry.sequence) }
+        if entry.isShared { shared += 1 }
+        let copy = entry.isShared ? shared : 0
+        if try !note(entry.sequence, reader: session, copy: copy) {
+          conflict(session, entry.sequence)
+        }
       }
     }
   }
@@ -51,14 +58,16 @@ struct OwedCounts {
       // Below 0 as numbers of sessions are not; damage may make any of it.
       let share = 0 &- rows.number(0)
       for sequence in rows.withBytes(1, { decodePending($0) }) {
-        if try !note(sequence, reader: share) { conflict(share, sequence) }
+        if try !note(sequence, reader: share, copy: 0) { conflict(share, sequence) }
       }
     }
   }
 
-  private func note(_ sequence: UInt64, reader: Int64) throws(DatabaseError) -> Bool {
-    try database.statement("INSERT OR IGNORE INTO temp.taken VALUES (?1, ?2)")
-      .bind(1, sequence).bind(2, reader).run()
+  private func note(
+    _ sequence: UInt64, reader: Int64, copy: Int
+  ) throws(DatabaseError) -> Bool {
+    try database.statement("INSERT OR IGNORE INTO temp.taken VALUES (?1, ?2, ?3)")
+      .bind(1, sequence).bind(2, reader).bind(3, Int64(copy)).run()
     return database.changes > 0
   }
 

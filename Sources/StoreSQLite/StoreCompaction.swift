@@ -28,6 +28,8 @@ public struct StoreCompaction: Sendable, Equatable {
   static var pauseMilliseconds: UInt64 { 2 }
   /// Milliseconds that the end of the write-ahead log is waited for while nobody can write.
   static var logMilliseconds: Int32 { 50 }
+  /// How often it is tried: for some seconds in all.
+  static var logTries: Int { 50 }
 }
 
 /// Gives the free pages of a data directory's store back to the file system, in small steps with pauses
@@ -75,9 +77,14 @@ private func pages(_ database: Database, _ pragma: String) throws(DatabaseError)
 }
 
 /// Copies the write-ahead log into the file: first all that is possible beside a broker that writes, then
-/// the rest, for which it waits, but not for long.
+/// the rest, for which it waits a little each time that it tries. A broker that never rests may keep it from
+/// all tries.
 private func emptyLog(_ database: Database) throws(DatabaseError) -> Bool {
-  try database.checkpoint(SQLITE_CHECKPOINT_PASSIVE)
   database.setBusyTimeout(milliseconds: StoreCompaction.logMilliseconds)
-  return try database.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
+  for _ in 0..<StoreCompaction.logTries {
+    try database.checkpoint(SQLITE_CHECKPOINT_PASSIVE)
+    if try database.checkpoint(SQLITE_CHECKPOINT_TRUNCATE) { return true }
+    usleep(UInt32(StoreCompaction.pauseMilliseconds) * 1000)
+  }
+  return false
 }

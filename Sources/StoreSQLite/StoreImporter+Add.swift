@@ -94,6 +94,13 @@ extension StoreImporter {
     }
     try insert.run()
     try add(session.progress, of: session.id)
+    if session.missed > 0 {
+      guard session.missed < StoreImporter.largest else {
+        throw .invalid("so many messages can't be missed")
+      }
+      try database.statement("INSERT INTO missed VALUES (?1, ?2)")
+        .bind(1, session.id).bind(2, session.missed).run()
+    }
     for subscription in session.subscriptions { try add(subscription, of: session.id) }
     totals.sessions += 1
   }
@@ -105,9 +112,10 @@ extension StoreImporter {
     var used: Set<UInt16> = []
     var taken: Set<UInt64> = []
     for entry in progress.window {
-      let isNew = entry.sequence == 0 || taken.insert(entry.sequence).inserted
+      let isNew = entry.sequence == 0 || entry.isShared || taken.insert(entry.sequence).inserted
       let isFree = entry.packetID == 0 || used.insert(entry.packetID).inserted
-      guard isNew, isFree, entry.canBe, entry.sequence <= progress.cursor else {
+      let end = entry.isShared ? head.nextSequence - 1 : progress.cursor
+      guard isNew, isFree, entry.canBe, entry.sequence <= end else {
         throw .invalid(
           "message \(entry.sequence), identifier \(entry.packetID), can't be in the window so")
       }
@@ -133,7 +141,7 @@ extension StoreImporter {
     try database.statement("INSERT INTO subscription VALUES (?1, ?2, ?3, ?4, ?5)")
       .bind(1, session).bind(2, filter).bind(3, UInt32(options)).bind(4, subscription.identifier)
       .bind(5, detail.position).run()
-    try count(filter, isReader: SubscriptionRow.isReader(options))
+    try count(filter, isReader: SubscriptionRow.isKept(options))
   }
 
   func add(_ retained: StoreItem.Retained) throws(DatabaseError) {

@@ -104,18 +104,21 @@ public enum StoreItem: Sendable, Equatable {
     public var presence: SessionPresence
     /// What it has in flight, and how far it has read the log.
     public var progress: SessionProgress
+    /// Messages that were dropped because too many waited for it, until its client is told.
+    public var missed: UInt64
     /// What it subscribed to.
     public var subscriptions: [SessionDetail.Subscription]
 
     /// See the properties.
     public init(
       id: StoredSessionID, client: [UInt8], presence: SessionPresence, progress: SessionProgress,
-      subscriptions: [SessionDetail.Subscription]
+      missed: UInt64 = 0, subscriptions: [SessionDetail.Subscription]
     ) {
       self.id = id
       self.client = client
       self.presence = presence
       self.progress = progress
+      self.missed = missed
       self.subscriptions = subscriptions
     }
   }

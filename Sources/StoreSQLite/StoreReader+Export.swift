@@ -71,7 +71,8 @@ extension StoreReader {
       let id = rows.unsigned(0)
       let session = StoreItem.Session(
         id: id, client: rows.bytes(1), presence: StoreReader.presence(rows, from: 2),
-        progress: try engine.readProgress(id), subscriptions: try subscriptions(of: id))
+        progress: try engine.readProgress(id), missed: try engine.missed(id),
+        subscriptions: try subscriptions(of: id))
       guard give(.session(session)) else { return false }
     }
     return true

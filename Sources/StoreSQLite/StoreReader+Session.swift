@@ -68,6 +68,7 @@ extension StoreReader {
     for row in try engine.rows(of: id) where row.isReader {
       detail.unread &+= try engine.unread(row.filter, after: max(progress.cursor, row.position))
     }
+    detail.unread &+= try engine.missed(id)
     for entry in progress.window where entry.sequence != 0 {
       if try engine.state(of: entry.sequence)?.place(of: entry.sequence) == nil {
         detail.missing += 1

@@ -34,7 +34,7 @@ public final class StoreReader {
     let seed = HashSeed()
     return Engine(
       database, limits: StoreLimits(), seed: seed, clients: InterestIndex(seed: seed),
-      listener: NoListener())
+      listener: NoListener(), isReadOnly: true)
   }
 
   /// Bytes of pages that are kept in memory.
@@ -108,4 +108,5 @@ private final class NoListener: StoreListener {
   func lostReaders(_ filter: Span<UInt8>) {}
   func knowsReaders() {}
   func storeChanged(_ state: StoreState) {}
+  func storeDamaged(_ damage: String) {}
 }

@@ -129,7 +129,9 @@ def populate(broker):
     first = slow.wait(wire.PUBLISH)
     slow.ack(wire.PUBREC, first.pid)
     slow.wait(wire.PUBREL)
-    return watcher, slow, writer
+    # Connected as long as the broker is needed, whether the test has a use for them or not.
+    broker.clients = watcher, slow, writer
+    return broker.clients
 
 
 # Inspect
@@ -142,7 +144,7 @@ def test_inspect_a_running_broker(start):
     found = inspect(broker.data)
     assert found["process"] == broker.process.pid
     assert (found["sessions"], found["connected"], found["away"]) == (3, 2, 1)
-    assert (found["subscriptions"], found["filters"]) == (5, 4)
+    assert (found["subscriptions"], found["filters"]) == (5, 5)
     assert found["messages"] == 9 and found["segments"] >= 1 and found["next_sequence"] >= 10
     assert found["retained"] == 1 and found["retained_bytes"] > 0 and found["unread"] == 0
     assert 0 <= found["oldest_age"] < DEADLINE
@@ -191,7 +193,7 @@ def test_lists(start):
     assert [s["subscriptions"] for s in sessions] == [4, 1, 0] and sessions[2]["inbound"] == 1
     filters = listed(broker.data, "--filters")
     assert {f["filter"]: f["readers"] for f in filters} == {
-        "light/+": 1, "light/#": 2, "news": 0, "$share/group/jobs": 0}
+        "light/+": 1, "light/#": 2, "news": 0, "$share/group/jobs": 1, "jobs": 1}
     retained = store("inspect", broker.data, "--retained").stdout
     assert json.loads(retained) == {"topic": "light/kept", "qos": 1, "payload_bytes": 28}
     broker.stop()
@@ -302,7 +304,7 @@ DAMAGE = {
     "UPDATE progress SET window = X'00'": "damaged at its end",
     "UPDATE progress SET cursor = 1000000": "beyond the end of the log",
     "UPDATE progress SET inbound = X'0000'": "has published with",
-    "INSERT INTO share VALUES (1, 1, 2, 0, X'')": "no shared subscription",
+    "INSERT INTO share VALUES (9, 1, 2, 0, X'')": "no shared subscription",
     "UPDATE retained SET qos = 3": "a QoS, expiry or payload",
 }
 
@@ -419,7 +421,7 @@ def test_the_lines_come_back(start, tmp_path):
     head, *rest = map(json.loads, lines)
     assert head["format"] == "bifrost-store" and head["version"] == 1
     assert [line["type"] for line in rest] == (
-        ["filter"] * 4 + ["session"] * 3 + ["message"] * 9 + ["retained", "end"])
+        ["filter"] * 5 + ["share"] + ["session"] * 3 + ["message"] * 9 + ["retained", "end"])
     payloads = [line.get("payload") for line in rest if line["type"] == "message"]
     assert payloads[:5] == [f"grüße {n}" for n in range(5)]
     raw = next(line for line in rest if line.get("topic") == "light/raw")
@@ -529,8 +531,8 @@ WRONG = {
     "other format": (lambda lines: [lines[0].replace("bifrost-store", "x")], 1, "the format is"),
     "newer": (lambda lines: [lines[0].replace('"version":1', '"version":2')], 1, "version 2"),
     "no head": (lambda lines: lines[1:], 1, "can't stand here"),
-    "cut off": (lambda lines: lines[:-1], 18, "the end is missing"),
-    "a line missing": (lambda lines: lines[:-2] + lines[-1:], 18, "should have come"),
+    "cut off": (lambda lines: lines[:-1], 20, "the end is missing"),
+    "a line missing": (lambda lines: lines[:-2] + lines[-1:], 20, "should have come"),
     "twice": (lambda lines: lines[:2] + lines[1:], 3, "was there before"),
     "out of order": (lambda lines: lines[:1] + lines[-2:-1] + lines[1:], 3, "can't stand here"),
     "unknown type": (lambda lines: lines[:1] + ['{"type":"x"}'], 2, "'x' is not known"),
@@ -539,18 +541,18 @@ WRONG = {
     "member missing": (
         lambda lines: [lines[0].replace('"epoch"', '"era"')], 1, "'epoch' is missing"),
     "no base64": (
-        lambda lines: [line.replace('"AP7/"', '"%"') for line in lines], 14, "not base64"),
+        lambda lines: [line.replace('"AP7/"', '"%"') for line in lines], 16, "not base64"),
     "wrong kind": (
-        lambda lines: [line.replace('"sequence":3', '"sequence":"3"') for line in lines], 11,
+        lambda lines: [line.replace('"sequence":3', '"sequence":"3"') for line in lines], 13,
         "'sequence' is not what"),
     "number too large": (
-        lambda lines: [line.replace('"protocol":5', '"protocol":500') for line in lines], 6,
+        lambda lines: [line.replace('"protocol":5', '"protocol":500') for line in lines], 8,
         "'protocol' is not what"),
     "unknown filter": (
-        lambda lines: [line.replace('{"filter":"news"', '{"filter":"olds"') for line in lines], 6,
+        lambda lines: [line.replace('{"filter":"news"', '{"filter":"olds"') for line in lines], 8,
         "'olds' was not told"),
     "wildcard in a topic": (
-        lambda lines: [line.replace('"topic":"light/late"', '"topic":"a/#"') for line in lines], 16,
+        lambda lines: [line.replace('"topic":"light/late"', '"topic":"a/#"') for line in lines], 18,
         "can't be"),
     "nothing": (lambda lines: [], 0, "the end is missing"),
 }

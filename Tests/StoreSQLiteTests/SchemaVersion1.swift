@@ -13,6 +13,7 @@ let schemaVersion1 = """
     will_due_at INTEGER NOT NULL, due INTEGER NOT NULL, will BLOB);
   CREATE INDEX session_due ON session (due) WHERE due > 0;
   CREATE INDEX session_connected ON session (connected) WHERE connected > 0;
+  CREATE TABLE missed (session INTEGER PRIMARY KEY, messages INTEGER NOT NULL);
   CREATE TABLE progress (
     session INTEGER PRIMARY KEY, cursor INTEGER NOT NULL, next_packet_id INTEGER NOT NULL,
     window BLOB NOT NULL, inbound BLOB NOT NULL);
