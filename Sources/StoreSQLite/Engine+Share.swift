@@ -127,7 +127,7 @@ extension Engine {
 
   func watch(_ text: [UInt8], _ asker: Asker, loop: Int) throws(DatabaseError) {
     let watcher = GroupWatcher(loop: loop, asker: asker)
-    watchers[text] = watcher
+    setWatcher(of: text, watcher)
     try closeSegment()
     var state: GroupState?
     if let filter = try lookUp(text.span), filter.id != 0 { state = try group(ofFilter: filter.id) }
@@ -135,7 +135,12 @@ extension Engine {
   }
 
   func unwatch(_ text: [UInt8], _ asker: Asker) {
-    if watchers[text]?.asker == asker { watchers[text] = nil }
+    if watchers[text]?.asker == asker { setWatcher(of: text, nil) }
+  }
+
+  private func setWatcher(of text: [UInt8], _ watcher: GroupWatcher?) {
+    formerWatchers.append((text, watchers[text]))
+    watchers[text] = watcher
   }
 
   /// The segment before is closed, so that what follows comes behind what is told.

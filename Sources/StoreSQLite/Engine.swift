@@ -63,6 +63,8 @@ final class Engine {
   var groups: [StoredGroupID: GroupState] = [:]
   /// Who is told of them, by the whole filter: for the loop that hands out their messages.
   var watchers: [[UInt8]: GroupWatcher] = [:]
+  /// The watchers, or none, that were replaced in this transaction, in order.
+  var formerWatchers: [(filter: [UInt8], watcher: GroupWatcher?)] = []
 
   // MARK: The cache of segments
 
@@ -223,6 +225,7 @@ final class Engine {
     effects.removeAll(keepingCapacity: true)
     damages.removeAll()
     watchersAreTold = false
+    formerWatchers.removeAll()
     gained.removeAll()
     lost.removeAll()
     gainedClients.removeAll()
@@ -236,6 +239,8 @@ final class Engine {
     for client in gainedClients {
       clients.remove(InterestKey(exactly: client.span, seed: clients.seed), loop: 0)
     }
+    // As the orders are done again, nobody may be told of what he asks for only later.
+    for former in formerWatchers.reversed() { watchers[former.filter] = former.watcher }
     forgetTransaction()
     groups.removeAll()
     states.removeAll()
