@@ -226,8 +226,7 @@ extension Worker {
     guard let stored, let id = groupLogs[group]?.id else { return false }
     guard !message.facts.isExpired(at: second) else {
       counters.expired += 1
-      stored.add(.assign(id, sequence: sequence, isTaken: true))
-      stored.add(.release(sequence: sequence, count: 1))
+      finish(id, sequence, in: stored)
       return true
     }
     guard shares.held(of: group) < Limits.sharedMessagesHeld,
@@ -235,8 +234,7 @@ extension Worker {
     else { return false }
     let options = SubscriptionOptions(rawValue: member.options)
     guard options.qos != .atMostOnce else {
-      stored.add(.assign(id, sequence: sequence, isTaken: true))
-      stored.add(.release(sequence: sequence, count: 1))
+      finish(id, sequence, in: stored)
       deliver(message, of: group, to: member)
       return true
     }
@@ -261,6 +259,13 @@ extension Worker {
     if isLent { stored.add(.settle(id, sequence: sequence)) }
     shares.hold(member, of: group)
     return true
+  }
+
+  /// A message of a group is done as it is handed out. Not by a `release`: where the group has ended
+  /// meanwhile, what it was owed is released already.
+  private func finish(_ id: StoredGroupID, _ sequence: UInt64, in stored: StoreClient) {
+    stored.add(.assign(id, sequence: sequence, isTaken: false))
+    stored.add(.settle(id, sequence: sequence))
   }
 
   /// A message of the log that another loop chose a session here for.
