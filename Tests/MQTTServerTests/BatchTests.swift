@@ -49,8 +49,8 @@ import Util
       let member =
         random.chance(3)
         ? MemberPart(
-          session: UInt32(number + 1), generation: 2, identifier: 3, group: 4, serial: 5, home: 6,
-          options: 7) : nil
+          session: UInt32(number + 1), generation: 2, identifier: 3, group: 4, serial: 5, epoch: 10,
+          sequence: 11, id: 12, home: 6, options: 7) : nil
       let facts = MessageFacts(qos: .atLeastOnce, retain: false, expiresAt: 8, publisher: 9)
       let whole = MessageView(
         facts: facts, topic: topic.span, properties: properties.span, payload: payload.span,

@@ -11,7 +11,7 @@ import Util
     #expect(MemoryLayout<RetainedNode>.stride == 40)
     #expect(MemoryLayout<LevelReference>.stride == 8)
     #expect(MemoryLayout<PendingBranch>.stride == 8)
-    #expect(MemoryLayout<ShareMember>.stride == 16)
+    #expect(MemoryLayout<ShareMember>.stride == 24)
   }
 
   @Test func sameFilterSameSlot() {

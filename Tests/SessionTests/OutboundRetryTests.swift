@@ -117,6 +117,54 @@ import Testing
     #expect(bench.isEmpty)
   }
 
+  /// A message of QoS 2 that went out is its client's; what waits, or is of QoS 1 and not
+  /// acknowledged, may go to another.
+  @Test func whatMayGoToAnother() {
+    // v5:MQTT-4.8.2-4
+    func states(_ bench: Bench) -> [Bool] {
+      var found: [Bool] = []
+      bench.table.forEachShared(bench.slot) { found.append($0.mayGoToAnother) }
+      return found
+    }
+    let bench = Bench(quota: 2)
+    #expect(bench.send(Sample(1), isShared: true) == 1)
+    #expect(bench.send(Sample(2, qos: .exactlyOnce), isShared: true) == 2)
+    bench.enqueue(Sample(3, qos: .exactlyOnce), isShared: true)
+    bench.enqueue(Sample(4), isShared: false)
+    #expect(states(bench) == [true, false, true])
+    #expect(bench.ack(2, .pubRec) == .release)
+    // Of the second only the identifier is left; nobody else may have it.
+    #expect(states(bench) == [true, true])
+    #expect(bench.ack(1) == .completed && bench.pump().count == 1)
+    #expect(states(bench) == [false])
+  }
+
+  /// Of a message of the log that is done, it is told whose it was and whether a group's.
+  @Test func whatIsDoneIsToldWithWhoseItWas() {
+    let bench = Bench(quota: 10)
+    func take(_ sample: Sample, _ sequence: UInt64, isShared: Bool) {
+      var delivery = bench.delivery(sample, isShared: isShared)
+      delivery.sequence = sequence
+      #expect(bench.table.takeAhead(bench.slot, delivery, bytes: sample.byteCount))
+    }
+    take(Sample(1), 41, isShared: true)
+    take(Sample(2), 42, isShared: false)
+    take(Sample(3, qos: .exactlyOnce), 43, isShared: true)
+    bench.enqueue(Sample(4), isShared: true)
+    #expect(bench.pump().count == 4 && bench.table.finished.isEmpty)
+    #expect(bench.ack(2) == .completed && bench.ack(4) == .completed && bench.ack(1) == .completed)
+    // Done with PUBREC: the message is with the client.
+    #expect(bench.ack(3, .pubRec) == .release && bench.ack(3, .pubComp) == .completed)
+    let finished = bench.table.finished
+    #expect(finished.map(\.sequence) == [42, 41, 43])
+    #expect(finished.map(\.isShared) == [false, true, true])
+    #expect(finished.allSatisfy { $0.session == bench.slot })
+    // What it still had as it ends is not done.
+    take(Sample(5), 45, isShared: true)
+    bench.table.remove(bench.slot)
+    #expect(bench.table.finished.count == 3 && bench.isEmpty)
+  }
+
   @Test func removalGivesAllBack() {
     let table = SessionTable(capacity: 1000, limits: SessionLimits())
     for number in 0..<200 {
