@@ -32,9 +32,9 @@ import Testing
     let bench = try open(schemaVersion1)
     #expect(try bench.number("PRAGMA user_version") == Schema.version)
     let totals = bench.engine.totals
-    #expect(totals.messages == 3 && totals.sessions == 2 && totals.retained == 2)
+    #expect(totals.messages == 6 && totals.sessions == 2 && totals.retained == 2)
     bench.recorder.state.withLock {
-      #expect($0.readers == ["light/+": 1, "light/1": 1, "light/#": 1])
+      #expect($0.readers == ["light/+": 1, "light/1": 1, "light/#": 1, "jobs": 1])
     }
     let lamp = try #require(try bench.load("lamp"))
     #expect(lamp.id == 1 << 32 + 1 && lamp.unread == 0)
@@ -48,13 +48,16 @@ import Testing
     let window = [
       WindowEntry(sequence: 2, identifier: 9, packetID: 5, state: 1, traits: 2),
       WindowEntry(sequence: 0, identifier: 0, packetID: 4, state: 2, traits: 2),
+      WindowEntry(
+        sequence: 6, identifier: 0, packetID: 6, state: 2, traits: WindowEntry.sharedTrait | 2),
     ]
     #expect(
       lamp.progress
-        == SessionProgress(cursor: 2, nextPacketID: 6, window: window, inbound: [7, 300]))
+        == SessionProgress(cursor: 2, nextPacketID: 7, window: window, inbound: [7, 300]))
     #expect(
       lamp.messages[2].map { Sample($0) }
         == Sample("light/1", "on".bytes, qos: 2, properties: [3, 0, 1, 120]))
+    #expect(lamp.messages[6].map { Sample($0) } == Sample("jobs", "two".bytes, qos: 2))
     let subscriptions = lamp.subscriptions.sorted { $0.filter.lexicographicallyPrecedes($1.filter) }
     #expect(
       subscriptions == [
@@ -74,6 +77,49 @@ import Testing
       ])
   }
 
+  /// The shared subscription: what its members hold, and what it is owed itself.
+  @Test func version1Group() throws {
+    let bench = try open(schemaVersion1)
+    let asker = Asker(slot: 1, generation: 2)
+    func query(_ sequences: [UInt64] = []) -> StoreOrder {
+      .readGroup(
+        GroupQuery(
+          asker: asker, group: 1, sequences: sequences, after: 6, maximumMessages: 10,
+          maximumBytes: 1 << 20))
+    }
+    let events = try bench.commit { batch in
+      batch.orders = [
+        .watch(filter: "$share/group/jobs".bytes, asker), query(), query([5]),
+        .giveBack(1 << 32 + 1, 0, filter: "$share/group/jobs".bytes, sequence: 6),
+        .settle(1, sequence: 5), .assign(1, sequence: 7, isTaken: false), .settle(1, sequence: 7),
+      ]
+    }.events
+    guard events.count == 5, case .group(asker, let image) = events[0],
+      case .groupPage(_, let owed) = events[1], case .groupPage(_, let pending) = events[2],
+      case .returned(asker, 1, sequence: 6) = events[3]
+    else { return #expect(Bool(false), "\(events)") }
+    #expect(image == StoredGroup(id: 1, cursor: 6, pending: [5]))
+    #expect(owed.items.map(\.sequence) == [7] && owed.isAtEnd)
+    #expect(
+      (owed.items + pending.items).map { Sample($0.place).payload }
+        == ["three".bytes, "one".bytes])
+    try bench.restart()
+    #expect(try bench.load("lamp")?.progress.window.map(\.sequence) == [2, 0])
+    let rows = try bench.database.statement("SELECT id, cursor, hex(pending) FROM share")
+    #expect(try rows.step() && rows.number(0) == 1 && rows.number(1) == 7)
+    #expect(rows.bytes(2) == "0600000000000000".bytes)
+    rows.reset()
+    // Only the message that was given back is left of the three.
+    try bench.commit { $0.orders.append(.settle(1, sequence: 6)) }
+    #expect(try bench.number("SELECT count(*) FROM log") == 1)
+    // The number of a group is not used again.
+    try bench.commit { batch in
+      batch.orders.append(.unsubscribe(1 << 32 + 1, filter: "$share/group/jobs".bytes))
+      batch.subscribe(1 << 32 + 1, "$share/group/jobs")
+    }
+    #expect(try bench.number("SELECT id FROM share") == 2)
+  }
+
   /// It goes on as it would have, until nothing is left.
   @Test func version1GoesOn() throws {
     let bench = try open(schemaVersion1)
@@ -84,7 +130,7 @@ import Testing
           RetainedQuery(
             asker: .nobody, tag: 0, filter: "#".bytes, after: nil, maximumBytes: 1 << 20)))
     }
-    #expect(effects.segments.first?.first == 5)
+    #expect(effects.segments.first?.first == 8)
     #expect(effects.retained[0].messages.samples.map(\.payload) == ["off".bytes, "daily".bytes])
     try bench.sweep()
     try bench.restart()
@@ -97,6 +143,7 @@ import Testing
     #expect(try bench.logRows == 0)
     #expect(try bench.number("SELECT count(*) FROM filter") == 0)
     #expect(try bench.number("SELECT count(*) FROM unread") == 0)
+    #expect(try bench.number("SELECT count(*) FROM share") == 0)
   }
 
   /// A store that was brought to this version is like one that began with it, and what was released
