@@ -8,9 +8,13 @@ import Testing
     try schedule.run(steps: 500)
     let tally = schedule.tally
     #expect(
-      tally.commits > 300 && tally.rollbacks > 15 && tally.restarts > 0 && tally.taken > 100
+      tally.commits > 300 && tally.rollbacks > 15 && tally.restarts > 0 && tally.taken > 60
         && tally.acknowledged > 100 && tally.partialPages > 10,
       "seed \(seed): too little happened, \(tally)")
+    #expect(
+      tally.handedOut > 50 && tally.passedOn > 10 && tally.givenBack > 15 && tally.lateOrders > 15
+        && tally.tidings > 15 && tally.groupItems > 20 && schedule.model.endedGroups.count > 3,
+      "seed \(seed): too little was shared, \(tally)")
   }
 
   /// With limits of each kind and with none.

@@ -11,6 +11,7 @@ extension Model {
   func check(_ bench: Bench, _ place: Comment) throws {
     try checkSessions(bench.database, place)
     try checkFilters(bench, place)
+    try checkGroups(bench.database, place)
     try checkLog(bench.database, place)
     try checkRetained(bench.database, place)
     try checkTotals(bench, place)
@@ -52,7 +53,8 @@ extension Model {
       let options = UInt8(rows.number(2))
       try #require(
         expected.options == options & 0x3F && expected.identifier == rows.word(3)
-          && expected.isReader == SubscriptionRow.isReader(options)
+          && expected.isKept == SubscriptionRow.isKept(options)
+          && Vocabulary.isShared(filter) == (options & SubscriptionRow.isShared != 0)
           && expected.position == rows.unsigned(4), place)
     }
     try #require(found == sessions.values.reduce(0) { $0 + $1.subscriptions.count }, place)
@@ -75,7 +77,7 @@ extension Model {
     }
     try #require(found == expected.count, place)
     var readers: [String: Int] = [:]
-    for (filter, counts) in expected where counts.readers > 0 {
+    for (filter, counts) in expected where counts.readers > 0 && !Vocabulary.isShared(filter) {
       readers[Vocabulary.filters[filter]] = 1
     }
     bench.recorder.state.withLock { state in
@@ -89,6 +91,29 @@ extension Model {
       let loops = clients.loops(forTopic: client.span, topicHash: hash)
       #expect(loops != 0, place)
     }
+  }
+
+  private func checkGroups(_ database: Database, _ place: Comment) throws {
+    let rows = try database.statement(
+      """
+      SELECT s.id, f.text, i.text, s.cursor, s.pending FROM share s
+      LEFT JOIN filter f ON f.id = s.filter LEFT JOIN filter i ON i.id = s.inner
+      """)
+    var found = 0
+    while try rows.step() {
+      found += 1
+      let text = String(decoding: rows.bytes(1), as: UTF8.self)
+      let share = try #require(Vocabulary.filters.firstIndex(of: text), place)
+      let group = try #require(groups[share], place)
+      let inner = String(decoding: rows.bytes(2), as: UTF8.self)
+      let pending = rows.withBytes(4) { bytes in
+        (0..<bytes.count / 8).map { bytes.doubleWord(at: 8 * $0) }
+      }
+      try #require(
+        rows.unsigned(0) == group.id && inner == Vocabulary.filters[group.inner]
+          && rows.unsigned(3) == group.cursor && pending == group.pending.sorted(), place)
+    }
+    try #require(found == groups.count, place)
   }
 
   private func checkLog(_ database: Database, _ place: Comment) throws {

@@ -84,6 +84,7 @@ extension Model {
 
   /// The broker ended, and began anew at `second`.
   mutating func restart(at second: UInt32) {
+    watchers = [:]
     for id in sessions.keys {
       sessions[id]?.forgetPages()
       guard var presence = sessions[id]?.left ?? sessions[id]?.presence, presence.isConnected else {

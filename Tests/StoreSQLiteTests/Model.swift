@@ -20,7 +20,10 @@ struct Model {
     var options: UInt8
     var identifier: UInt32
     var position: UInt64
+    /// Whether messages are kept for it alone.
     var isReader: Bool
+    /// Whether they are kept for it or its group.
+    var isKept: Bool { options & 3 != 0 }
   }
 
   struct Item: Equatable {
@@ -80,6 +83,14 @@ struct Model {
   var unread: [Unread] = []
   var unreadTotal: Int64 = 0
   var retained: [Int: Sample] = [:]
+  /// Shared subscriptions with stored members, by their place in the vocabulary.
+  var groups: [Int: Group] = [:]
+  var nextGroup: StoredGroupID = 1
+  /// Those that have ended.
+  var endedGroups: [StoredGroupID] = []
+  var watchers: [Int: Watcher] = [:]
+  /// What watchers are to be told, until the schedule has noted it.
+  var tidings: [Tiding] = []
   var nextSequence: UInt64 = 1
   /// Messages from this one on are in no segment that was told.
   var firstUntold: UInt64 = 1
@@ -107,12 +118,11 @@ struct Model {
   func remaining(_ message: Message) -> UInt32 {
     var sum = 0
     for session in sessions.values {
-      if message.sequence > session.progress.cursor {
-        sum += count(session, message)
-      } else if session.progress.window.contains(where: { $0.sequence == message.sequence }) {
-        sum += 1
-      }
+      if message.sequence > session.progress.cursor { sum += count(session, message) }
+      // More than one where it came through shared subscriptions.
+      for entry in session.progress.window where entry.sequence == message.sequence { sum += 1 }
     }
+    for group in groups.values where group.holds(message) { sum += 1 }
     return UInt32(sum)
   }
 
@@ -181,8 +191,12 @@ struct Model {
     for session in sessions.values {
       for (filter, subscription) in session.subscriptions {
         counts[filter, default: (0, 0)].subscriptions += 1
-        if subscription.isReader { counts[filter, default: (0, 0)].readers += 1 }
+        if subscription.isKept { counts[filter, default: (0, 0)].readers += 1 }
       }
+    }
+    for group in groups.values {
+      counts[group.inner, default: (0, 0)].subscriptions += 1
+      counts[group.inner, default: (0, 0)].readers += 1
     }
     return counts
   }
@@ -202,25 +216,30 @@ struct Model {
 
   mutating func end(_ id: StoredSessionID) {
     sessions[id] = nil
+    beginAndEndGroups()
     forgetUnread()
   }
 
   mutating func subscribe(_ id: StoredSessionID, _ filter: Int, _ options: UInt8, _ number: UInt32)
   {
     let old = sessions[id]?.subscriptions[filter]
-    let isReader = options & 3 != 0 && !Vocabulary.isShared(filter)
+    let isKept = options & 3 != 0
+    let isReader = isKept && !Vocabulary.isShared(filter)
     let wasReader = old?.isReader ?? false
     var position = old?.position ?? 0
-    if old == nil || (isReader && !wasReader) { position = nextSequence - 1 }
+    if old == nil || (isKept && old?.isKept == false) { position = nextSequence - 1 }
     sessions[id]?.subscriptions[filter] = Subscription(
       options: options, identifier: number, position: position, isReader: isReader)
     // It is owed less now: a page that was read before counts too much.
     if wasReader && !isReader { sessions[id]?.forgetPages() }
+    beginAndEndGroups()
+    forgetUnread()
   }
 
   mutating func unsubscribe(_ id: StoredSessionID, _ filter: Int) {
     guard sessions[id]?.subscriptions.removeValue(forKey: filter) != nil else { return }
     sessions[id]?.forgetPages()
+    beginAndEndGroups()
     forgetUnread()
   }
 
@@ -253,6 +272,10 @@ struct Model {
         message.owed += 1
         message.filters.insert(filter)
       }
+    }
+    for group in groups.values where Vocabulary.matches[group.inner][topic] {
+      message.owed += 1
+      message.filters.insert(group.inner)
     }
     // One that nobody is owed has its place too: loops may have thought that somebody is.
     messages.append(message)

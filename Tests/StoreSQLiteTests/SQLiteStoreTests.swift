@@ -218,6 +218,42 @@ extension Recorder {
     fixture.recorder.state.withLock { #expect($0.readers.isEmpty && $0.lostInVain.isEmpty) }
   }
 
+  /// The loop that hands out a group's messages knows that the group is stored before anybody hears
+  /// of a transaction that made it so; otherwise loops are told in order.
+  @Test func watchersAreToldFirst() async throws {
+    let fixture = try Fixture()
+    let asker = Asker(slot: 7, generation: 9)
+    fixture.submit(loop: 2) { $0.orders.append(.watch(filter: "$share/g/a".bytes, asker)) }
+    fixture.start()
+    try await fixture.waitUntilCommitted(loop: 2)
+    func order() -> [Int] {
+      fixture.recorder.state.withLock { state in
+        defer { state.order = [] }
+        return state.order
+      }
+    }
+    #expect(order() == [2])
+    fixture.submit {
+      $0.create(1, "client")
+      $0.subscribe(1, "b")
+    }
+    // What loop 1 is told of.
+    fixture.submit(loop: 1) { $0.publish(Sample("b")) }
+    try await fixture.waitUntilCommitted(loop: 1)
+    #expect(order() == [0, 1])
+    // Loop 2 is told of the beginning, and of the end.
+    fixture.submit { $0.subscribe(1, "$share/g/a") }
+    try await fixture.waitUntilCommitted()
+    #expect(order() == [2, 0])
+    fixture.submit { $0.orders.append(.end(1)) }
+    try await fixture.waitUntilCommitted()
+    #expect(order() == [2, 0])
+    let images = fixture.recorder.events(of: 2).compactMap { event -> StoredGroup?? in
+      if case .group(asker, let image) = event { .some(image) } else { nil }
+    }
+    #expect(images == [nil, StoredGroup(id: 1, cursor: 1, pending: []), nil])
+  }
+
   /// Sessions that were connected when the store was closed are due in time.
   @Test func sessionsThatAreDue() async throws {
     let fixture = try Fixture()

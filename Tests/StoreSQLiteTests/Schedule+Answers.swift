@@ -22,12 +22,24 @@ extension Schedule {
         try #require(dueClients?.count == clients.count && dueClients == model.due, place)
         tally.due += clients.count
       case .event(let loop, let event):
-        let answer = expected.popFirst()
+        let answer = take(event, from: &expected)
         try check(event, loop, #require(answer, place))
       }
     }
     try #require(expected.isEmpty && model.firstUntold == model.nextSequence, place)
     for case .committed(_, _, let end?) in answers { try #require(ends.contains(end), place) }
+  }
+
+  /// The answer that comes next, or of those that may come in any order the one that did.
+  private func take(_ event: StoreEvent, from expected: inout ArraySlice<Answer>) -> Answer? {
+    guard case .group(let asker, _) = event, case .tiding(_, let order, _)? = expected.first else {
+      return expected.popFirst()
+    }
+    let place = expected.firstIndex { answer in
+      guard case .tiding(let tiding, order, _) = answer else { return false }
+      return tiding.watcher.asker == asker
+    }
+    return place.map { expected.remove(at: $0) }
   }
 
   private func check(_ segment: LogSegment, _ loops: UInt64) throws {
@@ -53,19 +65,65 @@ extension Schedule {
     case (.page(let page), .page(let id, let query, let items, let end)):
       // It comes behind the segments of what was appended before, and before the others.
       try #require(model.firstUntold == end + 1, place)
-      try check(page, query, items, end)
+      try require(page, asker: query.asker, epoch: query.epoch)
+      try check(
+        page, items, after: query.after, end, maximumMessages: query.maximumMessages,
+        maximumBytes: query.maximumBytes)
       if model.sessions[id]?.epoch == page.epoch {
         model.sessions[id]?.pending += items.prefix(page.items.count)
         model.sessions[id]?.readThrough = page.through
       }
+    case (.groupPage(let asked, let page), .groupPage(let query, let group, let items, let end)):
+      try #require(model.firstUntold == end + 1, place)
+      try check(page, asked, query, items, end, isGone: group == nil)
+    case (.group(let asker, let found), .tiding(let tiding, _, let end)):
+      try check(tiding.watcher, loop, asker, end)
+      guard case .group(let image) = tiding.news else { return try #require(Bool(false), place) }
+      try #require(found == image, place)
+    case (.returned(let asker, let id, let found), .tiding(let tiding, _, let end)):
+      try check(tiding.watcher, loop, asker, end)
+      guard case .returned(let group, let sequence) = tiding.news else {
+        return try #require(Bool(false), place)
+      }
+      try #require(id == group && found == sequence, place)
     default: Issue.record("\(event) is not what is to be told: \(answer), \(place)")
     }
   }
 
   private mutating func check(
-    _ page: LogPage, _ query: LogQuery, _ items: [Model.Item], _ end: UInt64
+    _ watcher: Model.Watcher, _ loop: Int, _ asker: Asker, _ end: UInt64
   ) throws {
-    try #require(page.asker == query.asker && page.epoch == query.epoch, place)
+    tally.tidings += 1
+    try #require(model.firstUntold == end + 1, place)
+    try #require(loop == watcher.loop && asker == watcher.asker, place)
+  }
+
+  private mutating func check(
+    _ page: LogPage, _ asked: GroupQuery, _ query: GroupQuery, _ items: [Model.Item], _ end: UInt64,
+    isGone: Bool
+  ) throws {
+    try #require(asked.asker == query.asker && asked.group == query.group, place)
+    try #require(asked.sequences == query.sequences && asked.after == query.after, place)
+    try require(page, asker: query.asker, epoch: 0)
+    tally.groupItems += page.items.count
+    guard query.sequences.isEmpty && !isGone else {
+      // What is named is there or not; of a group that has ended, nothing is.
+      try check(page, items)
+      return try #require(
+        page.items.count == items.count && page.through == query.after && !page.isAtEnd, place)
+    }
+    try check(
+      page, items, after: query.after, end, maximumMessages: query.maximumMessages,
+      maximumBytes: query.maximumBytes)
+    if let share = model.share(of: query.group) { model.groups[share]?.readThrough = page.through }
+  }
+
+  private func require(_ page: LogPage, asker: Asker, epoch: UInt32) throws {
+    try #require(page.asker == asker && page.epoch == epoch, place)
+  }
+
+  /// Whether a page begins with the first of what is owed.
+  private func check(_ page: LogPage, _ items: [Model.Item]) throws {
     let found = page.items.map { item in
       Model.Item(
         sequence: item.sequence, count: item.count, qos: item.qos, retain: item.retain,
@@ -79,21 +137,28 @@ extension Schedule {
       }
       try #require(Sample(item.place) == message.sample, place)
     }
-    let rest = items.dropFirst(found.count)
+  }
+
+  private mutating func check(
+    _ page: LogPage, _ items: [Model.Item], after start: UInt64, _ end: UInt64,
+    maximumMessages: Int, maximumBytes: Int
+  ) throws {
+    try check(page, items)
+    let rest = items.dropFirst(page.items.count)
     if page.isAtEnd {
       try #require(rest.isEmpty && page.through == end, place)
     } else {
       tally.partialPages += 1
-      try #require(page.through > query.after && page.through <= end, place)
+      try #require(page.through > start && page.through <= end, place)
       try #require(rest.allSatisfy { $0.sequence > page.through }, place)
     }
     try #require(page.items.allSatisfy { $0.sequence <= page.through }, place)
-    try #require(page.items.count <= query.maximumMessages, place)
+    try #require(page.items.count <= maximumMessages, place)
     let bytes = page.items.dropLast().reduce(0) { sum, item in
       let offset = item.place.offset
       return sum + item.place.segment.records.offset(after: offset) - offset
     }
-    try #require(bytes < query.maximumBytes, place)
+    try #require(bytes < maximumBytes, place)
   }
 
   private func check(

@@ -38,8 +38,8 @@ extension Schedule {
     guard var session = model.sessions[id] else { return }
     var releases: [StoreOrder] = []
     for _ in 0..<1 + random.below(8) {
-      guard session.progress.window.count < Schedule.windowSize, let item = session.pending.first
-      else { break }
+      let own = session.progress.window.count { !$0.isShared }
+      guard own < Schedule.windowSize, let item = session.pending.first else { break }
       session.pending.removeFirst()
       session.progress.cursor = item.sequence
       if item.qos == 0 {
@@ -76,7 +76,7 @@ extension Schedule {
       if entry.sequence != 0 {
         releases.append(.release(sequence: entry.sequence, count: 1))
       }
-      if entry.traits == 2 && entry.sequence != 0 {
+      if entry.traits & 3 == 2 && entry.sequence != 0 {
         progress.window[number].sequence = 0
         progress.window[number].state = 1
       } else {
@@ -98,6 +98,7 @@ extension Schedule {
         try commit { schedule, batch in
           batch.orders.append(.end(id))
           schedule.model.end(id)
+          schedule.noteTidings()
         }
         continue
       }
@@ -114,13 +115,14 @@ extension Schedule {
         }
       }
     }
+    try drainGroups()
     try model.check(bench, place)
     try #require(model.messages.isEmpty, place)
     let rows = try bench.logRows
     #expect(rows == 0, place)
   }
 
-  private mutating func commit(
+  mutating func commit(
     _ fill: (inout Schedule, StoreBatch) -> Void
   ) throws {
     answers = []

@@ -12,6 +12,9 @@ struct Schedule {
     case page(StoredSessionID, LogQuery, items: [Model.Item], end: UInt64)
     case session(Model.Session?, StoredSessionID, unread: UInt64, lost: Set<UInt64>, end: UInt64)
     case refused(pending: UInt64)
+    /// What the order of this number makes watchers be told, in whichever order.
+    case tiding(Model.Tiding, order: Int, end: UInt64)
+    case groupPage(GroupQuery, Model.Group?, items: [Model.Item], end: UInt64)
   }
 
   /// What has happened, so that a run in which too little did is noticed.
@@ -26,6 +29,12 @@ struct Schedule {
     var partialPages = 0
     var refused = 0
     var due = 0
+    var handedOut = 0
+    var passedOn = 0
+    var givenBack = 0
+    var lateOrders = 0
+    var tidings = 0
+    var groupItems = 0
   }
 
   let seed: UInt64
@@ -35,6 +44,8 @@ struct Schedule {
   var tally = Tally()
   var answers: [Answer] = []
   private(set) var step = 0
+  /// Orders so far.
+  var orderCount = 0
   private var nextSession: UInt64 = 1
 
   init(seed: UInt64) throws {
@@ -82,6 +93,7 @@ struct Schedule {
       var closes = false
       for _ in 0..<random.below(7) {
         order(batch)
+        noteTidings()
         if case .subscribe? = batch.orders.last { closes = true }
       }
       answers.append(
@@ -113,6 +125,7 @@ struct Schedule {
   private mutating func order(_ batch: StoreBatch) {
     guard let id = model.sessions.keys.sorted().randomElement(using: &random), !random.chance(40)
     else { return create(batch) }
+    if random.chance(4) { return shareOrder(id, batch) }
     switch random.below(24) {
     case 0: create(batch)
     case 1...3: subscribe(id, batch)
@@ -131,7 +144,7 @@ struct Schedule {
     case 19 where random.chance(4):
       batch.orders.append(.end(id))
       model.end(id)
-    default: publish(batch)
+    default: publishSome(batch)
     }
   }
 
@@ -139,7 +152,7 @@ struct Schedule {
     let client = "client-\(random.below(8))"
     // A client that has a session seldom gets another before the first was ended.
     if model.sessions.values.contains(where: { $0.client == client }) && !random.chance(20) {
-      return publish(batch)
+      return publishSome(batch)
     }
     let id = nextSession
     nextSession += 1
@@ -180,7 +193,10 @@ struct Schedule {
     let known = model.sessions[id]?.subscriptions.keys.sorted() ?? []
     let filter =
       random.chance(3)
-      ? known.randomElement(using: &random) ?? 0 : random.below(Vocabulary.filters.count)
+      ? known.randomElement(using: &random) ?? 0
+      : random.chance(3)
+        ? Vocabulary.shares[random.below(Vocabulary.shares.count)]
+        : random.below(Vocabulary.filters.count)
     // QoS, no local, retain as published.
     var options = UInt8(random.chance(4) ? 0 : 1 + random.below(2))
     if random.chance(3) { options |= 4 }
@@ -190,7 +206,7 @@ struct Schedule {
     model.subscribe(id, filter, options, number)
   }
 
-  private mutating func publish(_ batch: StoreBatch) {
+  mutating func publishSome(_ batch: StoreBatch) {
     for _ in 0..<(random.chance(20) ? 30 : 1 + random.below(3)) {
       let topic = random.below(Vocabulary.topics.count)
       let retain = random.chance(6)

@@ -30,6 +30,8 @@ final class TemporaryDirectory: Sendable {
 final class Recorder: StoreListener {
   struct State {
     var events: [Int: [StoreEvent]] = [:]
+    /// Loops in the order in which they were told something.
+    var order: [Int] = []
     /// How often each filter was gained more than lost.
     var readers: [String: Int] = [:]
     /// Filters that were lost without having been gained.
@@ -42,7 +44,10 @@ final class Recorder: StoreListener {
   let state = Mutex(State())
 
   func deliver(_ events: [StoreEvent], to loop: Int) {
-    state.withLock { $0.events[loop, default: []] += events }
+    state.withLock { state in
+      state.events[loop, default: []] += events
+      state.order.append(loop)
+    }
   }
 
   /// Loops 0 to 3, by the length of the topic.
