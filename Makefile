@@ -42,7 +42,7 @@ test-python: install-test build ## Run the tests of the binary with clients in P
 
 soak: install-test build ## Kill the broker SOAK_ROUNDS times under load; say what was lost.
 	.venv/bin/python Tests/Durability/kill.py --binary $(BIFROST) --rounds $(SOAK_ROUNDS) \
-	  --without groups $(SOAK_FLAGS)
+	  $(SOAK_FLAGS)
 
 lint: install-test ## Check format, imports, docs and the page of conformance.
 	swift-format lint --strict --parallel --recursive $(SWIFT_FORMAT_PATHS)

@@ -11,7 +11,7 @@ from ledger import Group
 from publishers import CleanPublisher, Publisher
 from retained import Keeper, Listener, Reader, Slot
 from sessions import Ender, ShortLived
-from subscribers import Changer, Member, Seldom, Subscriber
+from subscribers import Changer, Guest, Member, Mortal, Seldom, Subscriber, Wanderer
 from wills import Testator
 
 STREAM = [f"load/{x}/{n}" for x in "abc" for n in (0, 1)]
@@ -88,7 +88,7 @@ def enders(load):
 
 
 def sharers(load):
-    """Two groups with the same filter: each of them is owed all of it."""
+    """Groups with the same filter: each of them is owed all of it, whoever visits it."""
     topics = [f"group/{n}" for n in range(3)]
     made = [Publisher(load, "for-group4", 4, topics=topics),
             Publisher(load, "for-group5", 5, topics=topics)]
@@ -98,6 +98,12 @@ def sharers(load):
         for index, manner in enumerate(({}, {"stays": 0.3}, {"stays": 0.3, "rounds": 2})):
             made.append(Member(load, f"{name}{index}", 5, wanted=wanted, recipient=group,
                                receive_maximum=10, delay=0.005 * index, **manner))
+        manner = {"wanted": wanted, "recipient": group, "receive_maximum": 5, "delay": 0.01}
+        made.append(Wanderer(load, f"{name}-wanders", 5, stays=0.1, **manner))
+        if qos == 1:
+            made.append(Guest(load, f"{name}-guest", 5, stays=0.3, **manner))
+            made.append(Guest(load, f"{name}-clean", 5, stays=0.5, rounds=1, **manner))
+            made.append(Mortal(load, f"{name}-mortal", 5, stays=0.2, **manner))
     return made
 
 

@@ -63,6 +63,93 @@ class Member(Subscriber):
         return super().waits_for() + ["its membership"] * (not self.joined)
 
 
+class Visitor(Member):
+    """A member that comes and goes. It may get what the others get, and since they stay, what is owed
+    to the group does not depend on it: its SUBACK promises nothing."""
+
+    def subscribe(self, own, filters):
+        for text, qos in filters.items():
+            self.recipient.asked(text, qos)
+        pid = self.request(wire.SUBACK, list(filters.values()))
+        own.send(wire.subscribe(pid, list(filters.items()), self.version),
+                 "SUBSCRIBE", pid, filters)
+
+    def request_answered(self, packet):
+        kind, codes = self.requests.pop(packet.pid, (None, None))
+        if kind != packet.kind:
+            self.fail(f"{wire.NAMES[packet.kind]} {packet.pid} of no request")
+        elif packet.codes != codes:
+            self.fail(f"{wire.NAMES[packet.kind]} with {packet.codes}")
+        self.joined = kind == wire.SUBACK
+
+    def session_over(self):
+        self.held.clear()
+        self.joined = False
+
+
+class Guest(Visitor):
+    """Its sessions end with their connections, which end with what it holds unacknowledged. QoS 2 is
+    not for it: what it was sent is nobody else's, and lost with its session."""
+
+    def __init__(self, load, name, version, **options):
+        super().__init__(load, name, version, expiry=0, **options)
+
+    async def connect(self, clean=True, expiry=None):
+        return await super().connect(clean, expiry)
+
+
+class Mortal(Visitor):
+    """Its session is stored, and ends now and then by a clean start. QoS 2 is not for it either."""
+
+    async def step(self):
+        await self.rest(self.random.uniform(0.01, self.stays))
+        if self.connection is None or self.load.settling:
+            return
+        if self.random.random() < 0.7:
+            await self.part(self.random.choice(WAYS))
+        if self.random.random() < 0.5:
+            await self.connect(clean=True)
+
+
+class Wanderer(Visitor):
+    """Its session stays; it subscribes and unsubscribes, and has what is in flight all the same."""
+
+    def __init__(self, load, name, version, **options):
+        super().__init__(load, name, version, **options)
+        self.wants = True  # to be a member, which it is once the answer has come
+
+    def ready(self, own, present):
+        if not present or self.wants != self.joined:
+            self.ask(own)
+
+    def ask(self, own):
+        if self.wants:
+            self.subscribe(own, self.wanted)
+            return
+        # The group may have it as a member, or not any more.
+        pid = self.request(wire.UNSUBACK, None)
+        own.send(wire.unsubscribe(pid, list(self.wanted), self.version), "UNSUBSCRIBE", pid)
+
+    def request_answered(self, packet):
+        if packet.kind == wire.UNSUBACK and packet.pid in self.requests:
+            self.requests[packet.pid] = wire.UNSUBACK, packet.codes
+        super().request_answered(packet)
+        self.ledger.stats["memberships_changed"] += 1
+
+    async def step(self):
+        if self.requests or self.wants != self.joined:
+            await self.until(lambda: self.connection is None or not self.requests, LONG)
+            return
+        await super().step()
+        if self.connection is None or not self.connection.accepted or self.load.settling:
+            return
+        self.wants = not self.joined
+        self.ask(self.connection)
+
+    def waits_for(self):
+        return Subscriber.waits_for(self)
+
+
 class Changer(Client):
     """Subscribes to its own topics and unsubscribes from them, one at a time."""
 

@@ -4,16 +4,12 @@ import pytest
 
 from kill import Options, run
 
-# What a shared subscription has handed to a member is in memory only; the rest is stored.
-NOT_STORED = ("groups",)
-
 pytestmark = pytest.mark.usefixtures("binary")
 
 
 @pytest.mark.parametrize("loops", [1, 2], ids=lambda n: f"loops-{n}")
 def test_a_killed_broker_keeps_what_it_acknowledged(loops, seed, kills, store_kind):
-    report = run(
-        Options(kills, seed, loops=loops, store_kind=store_kind, without=NOT_STORED))
+    report = run(Options(kills, seed, loops=loops, store_kind=store_kind))
     print(report.text())
     assert not report.failures, report.failures[0].text
     assert report.summary["kills"] == kills
