@@ -89,6 +89,7 @@ extension Worker {
     assigned: [UInt8]?, hasWaited: Bool = false
   ) -> Int? {
     var session: UInt32 = 0
+    var wasStored = false
     if let owner = broker.directory.find(id) {
       guard Int(owner.loop) == number else { return Int(owner.loop) }
       session = owner.slot
@@ -100,6 +101,7 @@ extension Worker {
         keepWaiting(slot, session, packet.array, nil)
         return nil
       }
+      wasStored = sessions.isStored(session)
       takeOver(session, endsSession: connect.cleanStart)
       // A session that was to end with its connection has ended now.
       if !sessions.isCurrent(session, owner.generation) { session = 0 }
@@ -124,9 +126,10 @@ extension Worker {
         return nil
       }
       session = made
-      // What the store had for the client has just been read and, if it was to be, ended. It may go on
-      // to say that it has something: that is a guess.
-      if !hasWaited, let stored, stored.store.mayHaveSession(of: id) {
+      // Once the store has been asked, and nothing was ended that it had, that it may have something is a
+      // wrong guess. Of what was ended it is asked again: the answer comes behind the end, without which
+      // the client must not be told that there is no session.
+      if !hasWaited || wasStored, let stored, stored.store.mayHaveSession(of: id) {
         guard !stored.store.isFailing, load(session, id.array) else {
           endSession(session)
           refuseArrival(slot, "the store can't be used at present")

@@ -23,10 +23,6 @@ extension Worker {
     }
     counters.publishesForwarded += 1
     guard let batch = outboxes[target] else { return }
-    if outboxesAfterStore >> UInt64(target) & 1 != 0 {
-      outboxesAfterStore &= ~(1 << UInt64(target))
-      submitToStore()
-    }
     batch.append(envelope, message)
     if batch.count - batch.announced >= Limits.announcedBytes { announce(batch, to: target) }
     // A full one goes at once: the receiver has work, and nothing is copied to make it larger.
@@ -44,6 +40,11 @@ extension Worker {
   /// Posts what was gathered for one loop, so that a letter that follows comes after it.
   func postOutbox(_ target: Int) {
     guard let batch = outboxes[target] else { return }
+    if outboxesAfterStore >> UInt64(target) & 1 != 0 {
+      // At the end of a turn, when most are posted, there is nothing left to be submitted.
+      outboxesAfterStore &= ~(1 << UInt64(target))
+      submitToStore()
+    }
     announce(batch, to: target)
     outboxes[target] = nil
     outboxesInUse &= ~(1 << UInt64(target))

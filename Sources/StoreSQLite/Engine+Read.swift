@@ -46,9 +46,6 @@ extension Engine {
         unreadCount += 1
       }
     }
-    for row in try rows(of: id) where row.isReader {
-      unreadCount += try unread(row.filter, after: max(last.cursor, row.position))
-    }
     return StoredSession(
       id: id, presence: presence, progress: last, subscriptions: subscriptions,
       messages: messages, unread: unreadCount)

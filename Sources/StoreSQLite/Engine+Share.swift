@@ -185,6 +185,8 @@ extension Engine {
   func giveBack(
     _ session: StoredSessionID, _ id: StoredGroupID, _ text: [UInt8], _ sequence: UInt64
   ) throws(DatabaseError) {
+    // Of one that is done only the identifier is in the window.
+    guard sequence != 0 else { return }
     var progress = try readProgress(session)
     guard
       let place = progress.window.firstIndex(where: { $0.sequence == sequence && $0.isShared })

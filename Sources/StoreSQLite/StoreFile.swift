@@ -83,7 +83,15 @@ final class DirectoryLock: Sendable {
         "cannot make \(path): \(unsafe String(cString: strerror(errno))); set data-dir to a directory "
           + "that the broker may write")
     }
-    if flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+    // One that was just given back may be held a moment longer: by a process that ends, or by a child of
+    // this one that is about to run another program.
+    var tries = StoreConstants.lockTries
+    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      tries -= 1
+      if tries > 0 {
+        usleep(UInt32(StoreConstants.lockPauseMilliseconds) * 1000)
+        continue
+      }
       close(descriptor)
       throw StoreOpenError(
         .locked, "the data directory \(directory) is in use by another broker")

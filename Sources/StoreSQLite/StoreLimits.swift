@@ -58,6 +58,10 @@ enum StoreConstants {
   /// Milliseconds between two tries while the disk can't be written: at first, and at most.
   static var firstRetryMilliseconds: Int { 50 }
   static var lastRetryMilliseconds: Int { 1000 }
+  /// How often the lock of a data directory is tried, and milliseconds between two tries: a quarter of
+  /// a second in all.
+  static var lockTries: Int { 25 }
+  static var lockPauseMilliseconds: Int { 10 }
   /// Bytes of the pages that SQLite keeps in memory.
   static var pageCacheBytes: Int { 32 << 20 }
 }

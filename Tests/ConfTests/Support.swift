@@ -79,6 +79,8 @@ struct Sample: Sendable, CustomStringConvertible {
     Sample("store.sync", "normal"),
     Sample("store.max-messages", "1000000"),
     Sample("store.max-bytes", "1GiB"),
+    Sample("store.max-session-messages", "5000"),
+    Sample("store.max-session-bytes", "1MiB"),
     Sample("store.max-age", "3600s"),
     Sample("session.park-after", "5s"),
     Sample("data-dir", "/srv/bifrost"),

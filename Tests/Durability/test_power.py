@@ -11,7 +11,6 @@ from disk import Broker
 from faults import SYNCS, reconstruct
 from kill import Options, run
 from promises import Promises, missing
-from test_kill import NOT_STORED
 
 pytestmark = pytest.mark.usefixtures("binary")
 
@@ -22,7 +21,7 @@ ROUNDS = 6
 
 @pytest.mark.parametrize("loops", [1, 2], ids=lambda n: f"loops-{n}")
 def test_a_power_loss_keeps_what_was_acknowledged(loops, seed):
-    report = run(Options(LOSSES, seed, loops=loops, without=NOT_STORED, settle=4, power=True))
+    report = run(Options(LOSSES, seed, loops=loops, settle=4, power=True))
     print(report.text())
     assert not report.failures, report.failures[0].text
     assert report.summary["kills"] == LOSSES

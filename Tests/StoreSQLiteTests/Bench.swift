@@ -120,6 +120,14 @@ final class Bench {
     try commit { $0.load(client) }.sessions[0]
   }
 
+  /// What a client that is back is told that it missed, and what of its window is gone.
+  func unread(_ client: String) throws -> UInt64 {
+    guard let session = try load(client) else { return 0 }
+    let events = try commit { $0.orders.append(.resume(session.id, .nobody)) }.events
+    let told = events.compactMap { if case .unread(_, let count) = $0 { count } else { nil } }
+    return told.reduce(session.unread, +)
+  }
+
   /// All that a session is owed behind a place of the log, page by page.
   func readAll(
     _ id: StoredSessionID, after start: UInt64 = 0, maximumMessages: Int = 1000,

@@ -102,6 +102,7 @@ extension Model {
     _ session: StoredSessionID, _ id: StoredGroupID, _ share: Int?, _ sequence: UInt64
   ) {
     let window = sessions[session]?.progress.window ?? []
+    guard sequence != 0 else { return }
     guard let place = window.firstIndex(where: { $0.sequence == sequence && $0.isShared }) else {
       return
     }

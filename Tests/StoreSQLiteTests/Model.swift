@@ -177,9 +177,6 @@ struct Model {
         sum += dropped.count
       }
     }
-    for entry in session.progress.window where entry.sequence != 0 && !holds(entry.sequence) {
-      sum += 1
-    }
     return sum
   }
 

@@ -62,6 +62,9 @@ extension Schedule {
     case (.session(let found), .session(let session, let id, let unread, let lost, let end)):
       try #require(model.firstUntold == end + 1, place)
       try check(found.session, session, id, unread, lost)
+    case (.unread(let asker, let count), .unread(let expected, let unread)):
+      tally.unread += count
+      try #require(asker == expected && count == unread, place)
     case (.page(let page), .page(let id, let query, let items, let end)):
       // It comes behind the segments of what was appended before, and before the others.
       try #require(model.firstUntold == end + 1, place)
@@ -115,7 +118,10 @@ extension Schedule {
     try check(
       page, items, after: query.after, end, maximumMessages: query.maximumMessages,
       maximumBytes: query.maximumBytes)
-    if let share = model.share(of: query.group) { model.groups[share]?.readThrough = page.through }
+    // Meanwhile more may have been handed out.
+    if let share = model.share(of: query.group), let group = model.groups[share] {
+      model.groups[share]?.readThrough = max(group.readThrough, page.through)
+    }
   }
 
   private func require(_ page: LogPage, asker: Asker, epoch: UInt32) throws {

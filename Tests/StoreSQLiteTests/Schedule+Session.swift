@@ -14,8 +14,13 @@ extension Schedule {
     let lost = found?.value.progress.window.map(\.sequence).filter { !model.holds($0) } ?? []
     answers.append(
       .session(
-        found?.value, found?.key ?? 0, unread: found.map { model.unread($0.value) } ?? 0,
-        lost: Set(lost), end: model.nextSequence - 1))
+        found?.value, found?.key ?? 0, unread: UInt64(lost.count { $0 != 0 }), lost: Set(lost),
+        end: model.nextSequence - 1))
+    guard let found, random.chance(50) else { return }
+    let asker = Asker(slot: UInt32(found.key), generation: UInt32(step))
+    batch.orders.append(.resume(found.key, asker))
+    let unread = model.unread(found.value)
+    if unread > 0 { answers.append(.unread(asker, unread)) }
   }
 
   mutating func read(_ id: StoredSessionID, _ batch: StoreBatch) {

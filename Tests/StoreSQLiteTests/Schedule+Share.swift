@@ -117,7 +117,7 @@ extension Schedule {
     guard var progress = model.sessions[id]?.progress else { return }
     progress.window.append(
       WindowEntry(
-        sequence: message.sequence, identifier: 0, packetID: progress.nextPacketID, state: 0,
+        sequence: message.sequence, identifier: 0, packetID: progress.nextPacketID, state: 1,
         traits: message.sample.facts.qos | WindowEntry.sharedTrait))
     progress.nextPacketID = progress.nextPacketID == .max ? 1 : progress.nextPacketID + 1
     batch.orders.append(.progress(id, progress))

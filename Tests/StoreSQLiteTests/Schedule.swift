@@ -11,6 +11,7 @@ struct Schedule {
     case committed(loop: Int, ticket: UInt64, end: UInt64?)
     case page(StoredSessionID, LogQuery, items: [Model.Item], end: UInt64)
     case session(Model.Session?, StoredSessionID, unread: UInt64, lost: Set<UInt64>, end: UInt64)
+    case unread(Asker, UInt64)
     case refused(pending: UInt64)
     /// What the order of this number makes watchers be told, in whichever order.
     case tiding(Model.Tiding, order: Int, end: UInt64)
@@ -28,6 +29,7 @@ struct Schedule {
     var compacted = 0
     var partialPages = 0
     var refused = 0
+    var unread: UInt64 = 0
     var due = 0
     var handedOut = 0
     var passedOn = 0
@@ -67,7 +69,8 @@ struct Schedule {
   mutating func run(steps: Int, drains: Bool = true) throws {
     for _ in 0..<steps {
       step += 1
-      if random.chance(60) {
+      // Once at least, whatever the seed.
+      if random.chance(60) || step == steps / 2 {
         tally.restarts += 1
         try bench.restart()
         model.restart(at: bench.now)

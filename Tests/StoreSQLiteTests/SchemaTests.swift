@@ -67,7 +67,8 @@ import Testing
       ])
     #expect(try bench.readAll(lamp.id, after: 2).map(\.sequence) == [3])
     let reader = try #require(try bench.load("reader"))
-    #expect(reader.presence.version == 4 && reader.unread == 1)
+    #expect(reader.presence.version == 4 && reader.unread == 0)
+    #expect(try bench.unread("reader") == 1)
     let items = try bench.readAll(reader.id).map { Sample($0.place) }
     #expect(
       items == [

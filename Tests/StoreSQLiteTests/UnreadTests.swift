@@ -41,7 +41,7 @@ extension Bench {
     try #require(try load("client-\(id)"))
   }
 
-  fileprivate func unread(_ id: StoredSessionID) throws -> UInt64 { try unwrap(id).unread }
+  fileprivate func unread(_ id: StoredSessionID) throws -> UInt64 { try unread("client-\(id)") }
 }
 
 @Suite struct UnreadTests {

@@ -1,0 +1,198 @@
+import Net
+import Packet
+import PubSub
+import Session
+import Store
+import Util
+
+/// A message of a stored group that a session here holds.
+struct HandedKey: Hashable {
+  var sequence: UInt64
+  var session: UInt32
+  /// Told apart where one session holds a message for several of its groups.
+  var number: UInt32 = 0
+}
+
+/// Whose message it is.
+struct Handed {
+  /// The group at its home.
+  var group: UInt32
+  var serial: UInt32
+  var home: UInt8
+  /// Whether the session is not stored: the group holds a message of QoS 1 until the session is done,
+  /// and gives one of QoS 2 up before it is sent, since no other member may get it then
+  /// [MQTT-4.8.2-5].
+  var isGuest: Bool
+  var id: StoredGroupID
+}
+
+/// Members that hold fewer messages, for the home of their groups.
+struct ShareCredit: Sendable {
+  var group: UInt32
+  var serial: UInt32
+  var session: UInt32
+  var generation: UInt32
+  var count: Int
+}
+
+/// A message that a member could not take, for the home of its group.
+struct ShareReturn: Sendable {
+  var group: UInt32
+  var serial: UInt32
+  var id: StoredGroupID
+  var sequence: UInt64
+  /// The member.
+  var loop: UInt8
+  var session: UInt32
+  var generation: UInt32
+}
+
+/// What sessions here hold of shared subscriptions in the log, and how the homes of the groups learn that
+/// they are done with it, or that others have to be.
+extension Worker {
+  func note(_ handed: Handed, _ session: UInt32, _ sequence: UInt64) {
+    var key = HandedKey(sequence: sequence, session: session)
+    while self.handed[key] != nil { key.number += 1 }
+    self.handed[key] = handed
+  }
+
+  /// Whose message a session holds, which it holds no longer; nil where that is not known: it held it
+  /// before it was read from the store.
+  private func takeHanded(_ session: UInt32, _ sequence: UInt64) -> Handed? {
+    var key = HandedKey(sequence: sequence, session: session)
+    guard handed[key] != nil else { return nil }
+    while handed[HandedKey(sequence: sequence, session: session, number: key.number + 1)] != nil {
+      key.number += 1
+    }
+    return handed.removeValue(forKey: key)
+  }
+
+  /// A session is done with a message of a group.
+  func sharedFinished(_ session: UInt32, _ sequence: UInt64) {
+    guard let handed = takeHanded(session, sequence) else {
+      stored?.add(.release(sequence: sequence, count: 1))
+      return
+    }
+    if handed.isGuest {
+      // Of QoS 2 the group has given up already, and this does nothing.
+      stored?.add(.settle(handed.id, sequence: sequence))
+    } else {
+      stored?.add(.release(sequence: sequence, count: 1))
+    }
+    let credit = ShareCredit(
+      group: handed.group, serial: handed.serial, session: session,
+      generation: sessions.records[session].generation, count: 1)
+    if let last = credits[handed.home]?.indices.last,
+      credits[handed.home]?[last].session == session,
+      credits[handed.home]?[last].group == handed.group,
+      credits[handed.home]?[last].serial == handed.serial
+    {
+      credits[handed.home]?[last].count += 1
+    } else {
+      credits[handed.home, default: []].append(credit)
+    }
+  }
+
+  /// Tells the homes of groups what members here are done with.
+  func postCredits() {
+    guard !credits.isEmpty else { return }
+    let told = credits
+    credits.removeAll(keepingCapacity: true)
+    for (home, list) in told {
+      if Int(home) == number {
+        takeCredits(list, loop: home)
+      } else {
+        post(.shareCredits(list, loop: UInt8(number)), to: Int(home))
+      }
+    }
+  }
+
+  /// Members of groups here are done with messages.
+  func takeCredits(_ list: [ShareCredit], loop: UInt8) {
+    for credit in list where shares.serial(of: credit.group) == credit.serial {
+      shares.drop(
+        credit.count, loop: loop, session: credit.session, generation: credit.generation,
+        of: credit.group)
+      serve(credit.group)
+    }
+  }
+
+  /// A member could not take a message of a group here, or it was not stored and has ended.
+  func takeReturn(_ part: ShareReturn) {
+    guard let log = groupLogs[part.group], log.serial == part.serial else { return }
+    shares.drop(
+      1, loop: part.loop, session: part.session, generation: part.generation, of: part.group)
+    takeReturn(part.group, part.id, part.sequence)
+  }
+
+  /// The store gives a group a message back.
+  func takeReturn(_ asker: Asker, _ id: StoredGroupID, _ sequence: UInt64) {
+    if isCurrent(asker) { takeReturn(asker.slot, id, sequence) }
+  }
+
+  private func takeReturn(_ group: UInt32, _ id: StoredGroupID, _ sequence: UInt64) {
+    guard let log = groupLogs[group], log.id == id else { return }
+    groupLogs[group]?.returned.insertRising(sequence)
+    groupLogs[group]?.isLive = false
+    serve(group)
+  }
+
+  // MARK: Members that go
+
+  /// Before a stored session ends: what it holds of its groups is for their other members again.
+  func giveBackShared(_ session: UInt32) {
+    guard let stored, sessions.records[session].flags.contains(.isShareMember) else { return }
+    sessions.forEachShared(session) { delivery in
+      guard delivery.sequence != 0, delivery.mayGoToAnother else { return }
+      let known = takeHanded(session, delivery.sequence)
+      let text = known == nil ? groupText(session, delivery) : []
+      guard let text else { return }
+      stored.add(
+        .giveBack(
+          sessions.storedID(session), known?.id ?? 0, filter: text, sequence: delivery.sequence))
+    }
+  }
+
+  /// The whole filter of a session's shared subscription that matches a message it holds; nil where it
+  /// has none any more.
+  private func groupText(_ session: UInt32, _ delivery: Delivery) -> [UInt8]? {
+    var found: [UInt8]?
+    sessions.messages.withView(delivery.message) { message in
+      subscriptions.forEach(in: sessions.records[session].subscriptions) { _, text in
+        guard found == nil, case .shared(_, let filter) = parseSharedSubscription(text) else {
+          return
+        }
+        if filterMatches(text.extracting(filter), topic: message.topic) { found = text.array }
+      }
+    }
+    return found
+  }
+
+  /// Forgets what a session holds of groups, which is about to leave memory. What a group still holds,
+  /// because the session is not stored, goes back to it.
+  func forgetHanded(_ session: UInt32) {
+    guard !handed.isEmpty else { return }
+    sessions.forEachShared(session) { delivery in
+      guard delivery.sequence != 0, let handed = takeHanded(session, delivery.sequence),
+        handed.isGuest
+      else { return }
+      guard delivery.qos == .atLeastOnce else {
+        // The group has given it up. The client may have it, so that no other may, unless it waits
+        // still.
+        if delivery.mayGoToAnother {
+          sessions.messages.withView(delivery.message) { passOn($0, handed) }
+        }
+        return
+      }
+      let part = ShareReturn(
+        group: handed.group, serial: handed.serial, id: handed.id, sequence: delivery.sequence,
+        loop: UInt8(number), session: session,
+        generation: sessions.records[session].generation)
+      if Int(handed.home) == number {
+        takeReturn(part)
+      } else {
+        post(.shareReturned(part), to: Int(handed.home))
+      }
+    }
+  }
+}
