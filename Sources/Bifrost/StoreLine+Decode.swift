@@ -136,7 +136,7 @@ extension WindowEntry {
     self.init(
       sequence: try fields.number("message"), identifier: try fields.number("identifier"),
       packetID: try fields.number("packet_id"), state: UInt8(state),
-      traits: try fields.required("traits", UInt8.self))
+      traits: try fields.required("traits", UInt8.self), group: try fields.number("group"))
     try fields.finish()
   }
 }

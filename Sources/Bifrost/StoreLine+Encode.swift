@@ -113,7 +113,7 @@ extension WindowEntry {
           "state", Int(state) < states.count ? .string(states[Int(state)]) : .integer(UInt64(state))
         ),
         ("traits", .integer(UInt64(traits))),
-      ] + Member.number("identifier", identifier)
+      ] + Member.number("identifier", identifier) + Member.number("group", group)
   }
 }
 

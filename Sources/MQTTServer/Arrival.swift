@@ -158,6 +158,8 @@ extension Worker {
       sessions.restore(
         session, image.progress, keep: { keep($0, of: image, session: session) })
     else { return false }
+    restoreGroups(
+      of: session, image.progress.window.filter { image.messages[$0.sequence] != nil })
     for subscription in image.subscriptions { restore(session, subscription) }
     if image.unread > 0 { noteUnread(session, image.unread) }
     touch(session)

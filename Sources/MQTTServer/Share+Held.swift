@@ -24,6 +24,9 @@ struct Handed {
   /// [MQTT-4.8.2-5].
   var isGuest: Bool
   var id: StoredGroupID
+
+  /// Stands for the home where none counts the message.
+  static var nowhere: UInt8 { .max }
 }
 
 /// Members that hold fewer messages, for the home of their groups.
@@ -79,6 +82,7 @@ extension Worker {
     } else {
       stored?.add(.release(sequence: sequence, count: 1))
     }
+    guard handed.home != Handed.nowhere else { return }
     let credit = ShareCredit(
       group: handed.group, serial: handed.serial, session: session,
       generation: sessions.records[session].generation, count: 1)
@@ -144,28 +148,38 @@ extension Worker {
     guard let stored, sessions.records[session].flags.contains(.isShareMember) else { return }
     sessions.forEachShared(session) { delivery in
       guard delivery.sequence != 0, delivery.mayGoToAnother else { return }
-      let known = takeHanded(session, delivery.sequence)
-      let text = known == nil ? groupText(session, delivery) : []
-      guard let text else { return }
-      stored.add(
-        .giveBack(
-          sessions.storedID(session), known?.id ?? 0, filter: text, sequence: delivery.sequence))
+      guard let handed = takeHanded(session, delivery.sequence) else { return }
+      stored.add(.giveBack(sessions.storedID(session), handed.id, sequence: delivery.sequence))
     }
   }
 
-  /// The whole filter of a session's shared subscription that matches a message it holds; nil where it
-  /// has none any more.
-  private func groupText(_ session: UInt32, _ delivery: Delivery) -> [UInt8]? {
-    var found: [UInt8]?
-    sessions.messages.withView(delivery.message) { message in
-      subscriptions.forEach(in: sessions.records[session].subscriptions) { _, text in
-        guard found == nil, case .shared(_, let filter) = parseSharedSubscription(text) else {
-          return
+  /// The group of each message of a window that came through one.
+  func nameGroups(of session: UInt32, in window: inout [WindowEntry]) {
+    guard !handed.isEmpty, sessions.records[session].flags.contains(.isShareMember) else { return }
+    for place in window.indices where window[place].isShared && window[place].sequence != 0 {
+      var key = HandedKey(sequence: window[place].sequence, session: session)
+      // One that several groups gave is named once for each.
+      let isOfSeveral =
+        handed[HandedKey(sequence: key.sequence, session: session, number: 1)] != nil
+      if isOfSeveral {
+        for before in window[..<place] where before.isShared && before.sequence == key.sequence {
+          key.number += 1
         }
-        if filterMatches(text.extracting(filter), topic: message.topic) { found = text.array }
       }
+      window[place].group = handed[key]?.id ?? 0
     }
-    return found
+  }
+
+  /// Notes whose messages a session holds that comes from the store. No home counts them: they were
+  /// handed out by another process, or before the session was parked.
+  func restoreGroups(of session: UInt32, _ window: [WindowEntry]) {
+    for entry in window where entry.isShared && entry.sequence != 0 {
+      let handed = Handed(
+        group: 0, serial: 0, home: Handed.nowhere, isGuest: false, id: entry.group)
+      note(handed, session, entry.sequence)
+      // It has something to give back, though it may have left all groups.
+      sessions.records[session].flags.insert(.isShareMember)
+    }
   }
 
   /// Forgets what a session holds of groups, which is about to leave memory. What a group still holds,

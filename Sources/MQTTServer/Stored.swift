@@ -127,10 +127,11 @@ extension Worker {
     guard let stored, record != 0, sessions.lasting[record].flags.contains(.isDirty) else { return }
     releaseFinished()
     sessions.lasting[record].flags.remove(.isDirty)
-    let progress = sessions.progress(session)
+    var progress = sessions.progress(session)
+    nameGroups(of: session, in: &progress.window)
     stored.add(
       .progress(sessions.lasting[record].storedID, progress),
-      bytes: 16 * progress.window.count + 2 * progress.inbound.count)
+      bytes: 24 * progress.window.count + 2 * progress.inbound.count)
     guard sessions.awaitsStore(session) else { return }
     stored.wait(
       .window(

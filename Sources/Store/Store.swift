@@ -185,9 +185,9 @@ public enum StoreOrder: Sendable {
   case taken(StoredGroupID, sequence: UInt64)
   /// A message that was handed out, and is the group's still, is done.
   case settle(StoredGroupID, sequence: UInt64)
-  /// A message in a session's window is for the others of its group again: `StoreEvent.returned` tells
-  /// who watches. The group is named by its number, or by its whole filter where that is 0.
-  indirect case giveBack(StoredSessionID, StoredGroupID, filter: [UInt8], sequence: UInt64)
+  /// A message that a group gave to a session, and that is in its window, is for the others of the group
+  /// again: `StoreEvent.returned` tells who watches.
+  case giveBack(StoredSessionID, StoredGroupID, sequence: UInt64)
   /// Read what a shared subscription is owed: answered by `StoreEvent.groupPage`.
   indirect case readGroup(GroupQuery)
 }

@@ -82,7 +82,7 @@ public struct SessionProgress: Sendable, Equatable {
   }
 }
 
-/// A message that a session has taken from the log and that is not done. 16 bytes.
+/// A message that a session has taken from the log and that is not done. 24 bytes.
 public struct WindowEntry: BitwiseCopyable, Sendable, Equatable {
   /// The message; 0 where only its identifier is still in use.
   public var sequence: UInt64
@@ -91,6 +91,8 @@ public struct WindowEntry: BitwiseCopyable, Sendable, Equatable {
   public var identifier: UInt32
   /// The packet identifier; 0 where it has none yet.
   public var packetID: UInt16
+  /// The shared subscription that gave it to the session; 0 for none.
+  public var group: StoredGroupID
   /// How far its handshake is: what the session makes of it.
   public var state: UInt8
   /// QoS, retain and such: what the session makes of it, but for `sharedTrait`.
@@ -106,8 +108,12 @@ public struct WindowEntry: BitwiseCopyable, Sendable, Equatable {
   public var isShared: Bool { traits & WindowEntry.sharedTrait != 0 }
 
   /// See the properties.
-  public init(sequence: UInt64, identifier: UInt32, packetID: UInt16, state: UInt8, traits: UInt8) {
+  public init(
+    sequence: UInt64, identifier: UInt32, packetID: UInt16, state: UInt8, traits: UInt8,
+    group: StoredGroupID = 0
+  ) {
     self.sequence = sequence
+    self.group = group
     self.identifier = identifier
     self.packetID = packetID
     self.state = state

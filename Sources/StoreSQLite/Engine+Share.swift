@@ -180,31 +180,25 @@ extension Engine {
     try release(sequence, 1)
   }
 
-  /// A message goes from a session's window back to the group; it is done where there is no group any
-  /// more.
+  /// A message that a group gave to a session goes from its window back to the group; it is done where
+  /// there is no group any more.
   func giveBack(
-    _ session: StoredSessionID, _ id: StoredGroupID, _ text: [UInt8], _ sequence: UInt64
+    _ session: StoredSessionID, _ id: StoredGroupID, _ sequence: UInt64
   ) throws(DatabaseError) {
     // Of one that is done only the identifier is in the window.
     guard sequence != 0 else { return }
     var progress = try readProgress(session)
-    guard
-      let place = progress.window.firstIndex(where: { $0.sequence == sequence && $0.isShared })
-    else { return }
+    let place = progress.window.firstIndex {
+      $0.sequence == sequence && $0.isShared && $0.group == id
+    }
+    guard let place else { return }
     progress.window.remove(at: place)
     self.progress[session] = progress
-    var state: GroupState?
-    var text = text
-    if id != 0 {
-      state = try group(id)
-      if let state { text = try self.text(of: state.filter) }
-    } else if let filter = try lookUp(text.span), filter.id != 0 {
-      state = try group(ofFilter: filter.id)
-    }
-    guard let state, sequence <= state.cursor, state.hold(sequence) else {
+    guard let state = try group(id), sequence <= state.cursor, state.hold(sequence) else {
       return try release(sequence, 1)
     }
     state.isDirty = true
+    let text = try text(of: state.filter)
     guard let watcher = watchers[text] else { return }
     try closeSegment()
     effects.append(

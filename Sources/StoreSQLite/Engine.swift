@@ -297,8 +297,8 @@ final class Engine {
         try assign(group, sequence, isTaken: isTaken)
       case .taken(let group, let sequence): try taken(group, sequence)
       case .settle(let group, let sequence): try settle(group, sequence)
-      case .giveBack(let session, let group, let filter, let sequence):
-        try giveBack(session, group, filter, sequence)
+      case .giveBack(let session, let group, let sequence):
+        try giveBack(session, group, sequence)
       case .readGroup(let query):
         try closeSegment()
         try tell(batch.loop, .groupPage(query, read(query)))

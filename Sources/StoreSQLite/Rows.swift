@@ -3,31 +3,41 @@ import Util
 
 /// How what is in a column of bytes is written and read.
 extension WindowEntry {
+  /// Bytes of one, and of the group that follows one which came through a shared subscription.
   static var encodedBytes: Int { 16 }
+  static var groupBytes: Int { 8 }
 
   static func encode(_ window: [WindowEntry]) -> [UInt8] {
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(encodedBytes * window.count)
+    bytes.reserveCapacity((encodedBytes + groupBytes) * window.count)
     for entry in window {
       bytes.append(littleEndian: entry.sequence)
       bytes.append(littleEndian: entry.identifier)
       bytes.append(littleEndian: entry.packetID)
       bytes.append(entry.state)
       bytes.append(entry.traits)
+      if entry.isShared { bytes.append(littleEndian: entry.group) }
     }
     return bytes
   }
 
+  /// What the bytes have, up to the first entry that is not whole.
   static func decode(_ bytes: Span<UInt8>) -> [WindowEntry] {
     var window: [WindowEntry] = []
     window.reserveCapacity(bytes.count / encodedBytes)
-    for place in 0..<bytes.count / encodedBytes {
-      let start = place * encodedBytes
-      window.append(
-        WindowEntry(
-          sequence: bytes.doubleWord(at: start), identifier: bytes.word(at: start + 8),
-          packetID: bytes.halfWord(at: start + 12), state: bytes[start + 14],
-          traits: bytes[start + 15]))
+    var start = 0
+    while bytes.count - start >= encodedBytes {
+      var entry = WindowEntry(
+        sequence: bytes.doubleWord(at: start), identifier: bytes.word(at: start + 8),
+        packetID: bytes.halfWord(at: start + 12), state: bytes[start + 14],
+        traits: bytes[start + 15])
+      start += encodedBytes
+      if entry.isShared {
+        guard bytes.count - start >= groupBytes else { break }
+        entry.group = bytes.doubleWord(at: start)
+        start += groupBytes
+      }
+      window.append(entry)
     }
     return window
   }

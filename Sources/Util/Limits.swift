@@ -98,7 +98,7 @@ public enum Limits {
   // MARK: Stored sessions
 
   /// Messages of the log that a session takes before it can send them; what it is owed beyond waits in
-  /// the store. Each costs 16 bytes with every write of the session.
+  /// the store. Each costs 16 bytes with every write of the session, and 8 more if a group gave it.
   public static var takenAhead: Int { 64 }
 
   /// Bytes of messages that a session takes before it can send them, though one always.

@@ -16,7 +16,7 @@ import Testing
   private static let window = (0...4 as ClosedRange<UInt8>).map {
     WindowEntry(
       sequence: $0 == 3 ? 0 : 1 << 61, identifier: .max, packetID: UInt16($0), state: $0,
-      traits: .max)
+      traits: .max, group: $0 == 3 ? 0 : 1 << 62)
   }
 
   private static let will = StoredWill(

@@ -424,6 +424,42 @@ def test_a_group_that_ends_is_owed_nothing(broker, leave, kills):
     broker.forgets_all_messages()
 
 
+def test_what_a_restored_session_holds_goes_to_the_group_that_gave_it(broker):
+    """Whichever of its groups that was."""
+    first, second = "$share/a/jobs/#", "$share/b/jobs/#"
+    both = broker.member("both", first)
+    assert both.subscribe((second, 1)).codes == [1]
+    publish(broker.client("writer", clean=True), 3)
+    held(both, 6)
+    one, other = broker.member("one", first), broker.member("other", second)
+    for member in (one, other, both):
+        member.drop()
+    broker.kill()
+    end_session(broker, "both")
+    for name in ("one", "other"):
+        assert sorted(received(broker.client(name), 3)) == [0, 1, 2]
+    broker.forgets_all_messages()
+
+
+def test_a_restored_session_that_left_gives_back_what_it_holds(broker):
+    shared = "$share/g/jobs/#"
+    one = broker.member("one", shared)
+    publish(broker.client("writer", clean=True), 3)
+    held(one, 3)
+    broker.member("other", shared).drop()
+    one.drop()
+    for leaves in (True, False):
+        broker.kill()
+        if leaves:
+            one = broker.client("one")
+            held(one, 3)
+            one.unsubscribe(shared)
+            one.drop()
+    end_session(broker, "one")
+    assert sorted(received(broker.client("other"), 3)) == [0, 1, 2]
+    broker.forgets_all_messages()
+
+
 def test_many_members_on_all_loops(broker):
     """Each message to one of them, over kills, and none of QoS 2 twice."""
     shares = ["$share/g/jobs/+", "$share/h/jobs/#", "$share/i/jobs/x"]

@@ -97,17 +97,15 @@ extension Model {
     if let share = share(of: id) { groups[share]?.pending.remove(sequence) }
   }
 
-  /// - Parameter share: the filter that the order names, where it names no number.
   mutating func giveBack(
-    _ session: StoredSessionID, _ id: StoredGroupID, _ share: Int?, _ sequence: UInt64
+    _ session: StoredSessionID, _ id: StoredGroupID, _ sequence: UInt64
   ) {
     let window = sessions[session]?.progress.window ?? []
     guard sequence != 0 else { return }
-    guard let place = window.firstIndex(where: { $0.sequence == sequence && $0.isShared }) else {
-      return
-    }
+    let place = window.firstIndex { $0.sequence == sequence && $0.isShared && $0.group == id }
+    guard let place else { return }
     sessions[session]?.progress.window.remove(at: place)
-    guard let share = id == 0 ? share : self.share(of: id), let group = groups[share],
+    guard let share = share(of: id), let group = groups[share],
       sequence <= group.cursor, !group.pending.contains(sequence)
     else { return }
     groups[share]?.pending.insert(sequence)

@@ -68,7 +68,7 @@ extension Schedule {
       let isTaken = hasRoom && random.chance(2)
       assign(group.id, message.sequence, isTaken: isTaken, batch)
       if isTaken {
-        take(message, id, batch)
+        take(message, of: group.id, id, batch)
       } else if random.chance(3) {
         settle(group.id, message.sequence, batch)
       }
@@ -95,7 +95,7 @@ extension Schedule {
       batch.orders.append(.taken(group.id, sequence: sequence))
       model.forget(group.id, sequence)
     }
-    take(message, id, batch)
+    take(message, of: group.id, id, batch)
   }
 
   private mutating func assign(
@@ -112,13 +112,13 @@ extension Schedule {
 
   /// A message of a group comes into a session's window.
   private mutating func take(
-    _ message: Model.Message, _ id: StoredSessionID, _ batch: StoreBatch
+    _ message: Model.Message, of group: StoredGroupID, _ id: StoredSessionID, _ batch: StoreBatch
   ) {
     guard var progress = model.sessions[id]?.progress else { return }
     progress.window.append(
       WindowEntry(
         sequence: message.sequence, identifier: 0, packetID: progress.nextPacketID, state: 1,
-        traits: message.sample.facts.qos | WindowEntry.sharedTrait))
+        traits: message.sample.facts.qos | WindowEntry.sharedTrait, group: group))
     progress.nextPacketID = progress.nextPacketID == .max ? 1 : progress.nextPacketID + 1
     batch.orders.append(.progress(id, progress))
     model.sessions[id]?.progress = progress
@@ -143,23 +143,16 @@ extension Schedule {
     model.end(id)
   }
 
-  /// To a group by its number, to one that has ended, or to whichever the filter names.
+  /// To the group that gave it, which may have ended, or now and then to one that did not.
   private mutating func giveBack(
     _ session: StoredSessionID, _ sequence: UInt64, _ batch: StoreBatch
   ) {
-    let message = model.messages.first { $0.sequence == sequence }
-    let groups = model.groups.filter { message.map($0.value.matches) ?? true }.map(\.value.id)
-    var id = groups.sorted().randomElement(using: &random) ?? 0
+    let window = model.sessions[session]?.progress.window ?? []
+    var id = window.first { $0.isShared && $0.sequence == sequence }?.group ?? 0
     if random.chance(6) { id = model.endedGroups.randomElement(using: &random) ?? 0 }
-    var share: Int?
-    if random.chance(3) {
-      id = 0
-      share = Vocabulary.shares[random.below(Vocabulary.shares.count)]
-      if random.chance(8) { share = nil }
-    }
-    let text = id == 0 ? share.map { Vocabulary.filters[$0] } ?? "$share/nobody/x" : ""
-    batch.orders.append(.giveBack(session, id, filter: text.bytes, sequence: sequence))
-    model.giveBack(session, id, share, sequence)
+    if random.chance(8) { id = randomGroup()?.id ?? 0 }
+    batch.orders.append(.giveBack(session, id, sequence: sequence))
+    model.giveBack(session, id, sequence)
   }
 
   // MARK: Reading

@@ -49,7 +49,8 @@ import Testing
       WindowEntry(sequence: 2, identifier: 9, packetID: 5, state: 1, traits: 2),
       WindowEntry(sequence: 0, identifier: 0, packetID: 4, state: 2, traits: 2),
       WindowEntry(
-        sequence: 6, identifier: 0, packetID: 6, state: 2, traits: WindowEntry.sharedTrait | 2),
+        sequence: 6, identifier: 0, packetID: 6, state: 2, traits: WindowEntry.sharedTrait | 2,
+        group: 1),
     ]
     #expect(
       lamp.progress
@@ -91,7 +92,7 @@ import Testing
     let events = try bench.commit { batch in
       batch.orders = [
         .watch(filter: "$share/group/jobs".bytes, asker), query(), query([5]),
-        .giveBack(1 << 32 + 1, 0, filter: "$share/group/jobs".bytes, sequence: 6),
+        .giveBack(1 << 32 + 1, 1, sequence: 6),
         .settle(1, sequence: 5), .assign(1, sequence: 7, isTaken: false), .settle(1, sequence: 7),
       ]
     }.events

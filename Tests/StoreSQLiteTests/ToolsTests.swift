@@ -54,7 +54,9 @@ import Testing
     try bench.database.run("UPDATE share SET cursor = 2, pending = X'0100000000000000'")
     try bench.restart()
     try bench.commit { batch in
-      let window = [WindowEntry(sequence: 2, identifier: 0, packetID: 1, state: 1, traits: 25)]
+      let window = [
+        WindowEntry(sequence: 2, identifier: 0, packetID: 1, state: 1, traits: 25, group: 5)
+      ]
       batch.orders.append(
         .progress(1, SessionProgress(cursor: 2, nextPacketID: 2, window: window)))
       batch.orders.append(.release(sequence: 1, count: 1))
