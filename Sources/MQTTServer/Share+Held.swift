@@ -59,15 +59,19 @@ extension Worker {
     self.handed[key] = handed
   }
 
-  /// Whose message a session holds, which it holds no longer; nil where that is not known: it held it
-  /// before it was read from the store.
+  /// Whose message a session holds, which it holds no longer; nil where it never did, because the log had
+  /// the message no more. Of several groups that gave it, the first: sessions are done with messages in the
+  /// order in which they come, mostly.
   private func takeHanded(_ session: UInt32, _ sequence: UInt64) -> Handed? {
     var key = HandedKey(sequence: sequence, session: session)
-    guard handed[key] != nil else { return nil }
-    while handed[HandedKey(sequence: sequence, session: session, number: key.number + 1)] != nil {
-      key.number += 1
+    guard let first = handed.removeValue(forKey: key) else { return nil }
+    var next = HandedKey(sequence: sequence, session: session, number: 1)
+    while let later = handed.removeValue(forKey: next) {
+      handed[key] = later
+      key = next
+      next.number += 1
     }
-    return handed.removeValue(forKey: key)
+    return first
   }
 
   /// A session is done with a message of a group.
