@@ -24,7 +24,10 @@ extension Broker: StoreListener {
     readers?.remove(InterestKey(filter: filter, seed: seed), loop: 0)
   }
 
-  func knowsReaders() { areReadersKnown.store(true, ordering: .releasing) }
+  func knowsReaders() {
+    areReadersKnown.store(true, ordering: .releasing)
+    logger.debug("all filters and clients of the store are known")
+  }
 
   func storeChanged(_ state: StoreState) {
     switch state {

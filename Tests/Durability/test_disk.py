@@ -148,9 +148,11 @@ def test_a_disk_that_can_not_be_read_for_a_while(broker):
         writer.publish(f"t/{number}", bytes([number]) * 8000, 1)
     writer.disconnect()
     broker.stop()
-    # Nothing of it is in the memory of the next one.
+    # Nothing of it is in the memory of the next one, but for who its clients are: until that is known,
+    # each client may have a session there.
+    broker.flags += ("--log-level", "debug")
     own = broker.next()
-    own.address
+    own.said("filters and clients of the store are known")
     own.disk.fail(errno.EIO, ops=[Op.READ])
     own.refuses("reader")
     print(own.said(FAILS + ".*")[0])
@@ -226,9 +228,10 @@ def test_pages_that_are_damaged_while_it_runs(broker):
     database.close()
     good = path.read_bytes()
     # Nobody looks at sessions that are away, so that the page is not read before.
-    broker.flags += ("--store-max-session-messages", "0", "--store-max-session-bytes", "0")
+    broker.flags += ("--store-max-session-messages", "0", "--store-max-session-bytes", "0",
+                     "--log-level", "debug")
     own = broker.next()
-    own.address
+    own.said("filters and clients of the store are known")
     with path.open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\x5a" * 4096)
