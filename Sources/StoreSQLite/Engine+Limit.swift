@@ -145,10 +145,9 @@ extension Engine {
     while try query.step() {
       let first = query.unsigned(0)
       let bytes = query.number(2)
-      query.withBytes(1) { places in
-        for number in 0..<places.count / 2 {
-          let sequence = first + UInt64(places.halfWord(at: 2 * number))
-          if sequence > start { waiting.append(Waiting(sequence: sequence, bytes: bytes)) }
+      query.withBytes(1) {
+        $0.forEachSequence(of: first, after: start) {
+          waiting.append(Waiting(sequence: $0, bytes: bytes))
         }
       }
     }

@@ -171,12 +171,7 @@ extension Engine {
     var owed: [UInt64] = []
     while try query.step() {
       let first = query.unsigned(0)
-      query.withBytes(1) { places in
-        for number in 0..<places.count / 2 {
-          let sequence = first + UInt64(places.halfWord(at: 2 * number))
-          if sequence > start { owed.append(sequence) }
-        }
-      }
+      query.withBytes(1) { $0.forEachSequence(of: first, after: start) { owed.append($0) } }
     }
     for sequence in owed { try release(sequence, 1) }
   }

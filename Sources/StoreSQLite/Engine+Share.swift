@@ -236,9 +236,8 @@ extension GroupState {
 
   static func decode(_ bytes: Span<UInt8>) -> [UInt64] {
     var list: [UInt64] = []
-    list.reserveCapacity(bytes.count / 8)
     // Rising and each once, whatever the file says.
-    for place in 0..<bytes.count / 8 { list.insertRising(bytes.doubleWord(at: 8 * place)) }
+    for sequence in decodePending(bytes) { list.insertRising(sequence) }
     return list
   }
 }

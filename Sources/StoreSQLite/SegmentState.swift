@@ -126,3 +126,14 @@ extension Span where Element == UInt8 {
 
   func doubleWord(at offset: Int) -> UInt64 { number(at: offset, width: 8) }
 }
+
+extension Span where Element == UInt8 {
+  /// Calls `body` with the sequence numbers of an entry's places behind one, the places counted from the
+  /// first of the segment.
+  func forEachSequence(of first: UInt64, after start: UInt64, _ body: (UInt64) -> Void) {
+    for number in 0..<count / 2 {
+      let sequence = first + UInt64(halfWord(at: 2 * number))
+      if sequence > start { body(sequence) }
+    }
+  }
+}

@@ -112,12 +112,7 @@ extension StoreReader {
       query.bind(1, row.filter).bind(2, try engine.firstEntry(row.filter, holding: start + 1))
       while try query.step() {
         let first = query.unsigned(0)
-        query.withBytes(1) { places in
-          for number in 0..<places.count / 2 {
-            let sequence = first + UInt64(places.halfWord(at: 2 * number))
-            if sequence > start { owed.insert(sequence) }
-          }
-        }
+        query.withBytes(1) { $0.forEachSequence(of: first, after: start) { owed.insert($0) } }
         if owed.count > StoreReader.countedBacklog {
           return (StoreReader.countedBacklog, false)
         }
