@@ -22,6 +22,18 @@ def broker(tmp_path):
         own.kill()
 
 
+def leave_messages(broker, count, size):
+    """A broker that has ended, with messages that wait for an absent reader."""
+    reader = broker.stored("reader")
+    reader.subscribe(("t/#", 1))
+    reader.disconnect()
+    writer = broker.client("writer")
+    for number in range(count):
+        writer.publish(f"t/{number}", bytes([number]) * size, 1)
+    writer.disconnect()
+    broker.stop()
+
+
 def test_a_full_disk_costs_nothing_but_time(broker):
     reader = broker.stored("reader")
     reader.subscribe(("t/#", 1))
@@ -140,14 +152,7 @@ def test_who_waits_is_told_when_the_disk_fails(broker):
 
 
 def test_a_disk_that_can_not_be_read_for_a_while(broker):
-    reader = broker.stored("reader")
-    reader.subscribe(("t/#", 1))
-    reader.disconnect()
-    writer = broker.client("writer")
-    for number in range(40):
-        writer.publish(f"t/{number}", bytes([number]) * 8000, 1)
-    writer.disconnect()
-    broker.stop()
+    leave_messages(broker, 40, 8000)
     # Nothing of it is in the memory of the next one, but for who its clients are: until that is known,
     # each client may have a session there.
     broker.flags += ("--log-level", "debug")
@@ -213,14 +218,7 @@ def test_what_is_written_is_safe_while_the_file_can_not_be(broker):
 
 def test_pages_that_are_damaged_while_it_runs(broker):
     """SQLite finds the damage, and the broker says so: nothing ends, nothing is made worse."""
-    reader = broker.stored("reader")
-    reader.subscribe(("t/#", 1))
-    reader.disconnect()
-    writer = broker.client("writer")
-    for number in range(40):
-        writer.publish(f"t/{number}", bytes([number]) * 8000, 1)
-    writer.disconnect()
-    broker.stop()
+    leave_messages(broker, 40, 8000)
     path = broker.disk.directory / DATABASE
     with sqlite3.connect(path) as database:
         (root,) = database.execute(
@@ -252,14 +250,7 @@ def test_pages_that_are_damaged_while_it_runs(broker):
 
 def test_a_part_of_the_log_that_is_damaged(broker):
     """The messages of one segment are lost; the others are not, and who asks is answered."""
-    reader = broker.stored("reader")
-    reader.subscribe(("t/#", 1))
-    reader.disconnect()
-    writer = broker.client("writer")
-    for number in range(10):
-        writer.publish(f"t/{number}", bytes([number]) * 20, 1)
-    writer.disconnect()
-    broker.stop()
+    leave_messages(broker, 10, 20)
     with sqlite3.connect(broker.disk.directory / DATABASE) as database:
         assert database.execute("SELECT count(*) FROM log").fetchone() == (10,)
         database.execute("UPDATE log SET body = zeroblob(length(body)) WHERE sequence = 4")
