@@ -91,7 +91,7 @@ let package = Package(
     tests(
       "MQTTServerTests",
       [
-        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "Util",
+        "MQTTServer", "Session", "PubSub", "Packet", "Net", "Store", "StoreSQLite", "Util",
         .product(name: "Logging", package: "swift-log"),
       ]),
     tests("ConfTests", ["Conf", "Util"]),

@@ -11,10 +11,10 @@ extension StoreItem {
         throw LineError(message: "the format is '\(format)', not '\(StoreFormat.name)'")
       }
       let version = try fields.required("version", UInt64.self)
-      guard version == StoreFormat.version else {
+      guard (StoreFormat.oldestVersion...StoreFormat.version).contains(version) else {
         throw LineError(
           message: "the format is of version \(version), and this program knows "
-            + "\(StoreFormat.version)")
+            + "\(StoreFormat.oldestVersion) to \(StoreFormat.version)")
       }
       self = .head(try Head(&fields))
     } else {
@@ -25,6 +25,7 @@ extension StoreItem {
       case "session": self = .session(try Session(&fields))
       case "message": self = .message(try Message(&fields))
       case "retained": self = .retained(try Retained(&fields))
+      case "request": self = .request(try Request(&fields))
       case "end": self = .end(try fields.required("lines", UInt64.self))
       default: throw LineError(message: "the type '\(type)' is not known")
       }
@@ -46,8 +47,10 @@ extension StoreItem.Head {
 
 extension StoreItem.Filter {
   fileprivate init(_ fields: inout JSONFields) throws {
+    let inbox = try fields.optional("inbox", UInt64.self)
     self.init(
-      id: try fields.required("id", UInt32.self), text: try fields.bytes("filter"), unread: [])
+      id: try fields.required("id", UInt32.self),
+      text: try inbox.map { DirectTopic.inbox(of: $0) } ?? fields.bytes("filter"), unread: [])
     for pair in try fields.optional("unread", [[UInt64]].self) ?? [] {
       guard pair.count == 2 else {
         throw LineError(message: "'unread' is not what it should be")
@@ -82,7 +85,8 @@ extension StoreItem.Session {
     }
     self.init(
       id: id, client: client, presence: presence, progress: progress,
-      missed: try fields.number("missed"), subscriptions: subscriptions)
+      missed: try fields.number("missed"), inbox: try fields.optional("inbox", UInt64.self),
+      subscriptions: subscriptions)
   }
 }
 
@@ -150,8 +154,25 @@ extension StoreItem.Message {
       sequence: try fields.required("sequence", UInt64.self),
       appendedAt: try fields.required("appended_at", UInt32.self), facts: facts,
       filters: try fields.optional("filters", [UInt32].self) ?? [],
-      topic: try fields.bytes("topic"), properties: try fields.properties(),
+      topic: try Self.topic(&fields), properties: try fields.properties(),
       payload: try fields.bytes("payload"))
+  }
+
+  private static func topic(_ fields: inout JSONFields) throws -> [UInt8] {
+    let topic = try fields.bytes("topic")
+    guard let session = try fields.optional("session", UInt64.self) else { return topic }
+    let client = try fields.bytes("client")
+    let direct = DirectTopic.encode(session: session, client: client.span, topic: topic.span)
+    guard let direct else {
+      throw LineError(message: "'client' and 'topic' are too long together")
+    }
+    return direct
+  }
+}
+
+extension StoreItem.Request {
+  fileprivate init(_ fields: inout JSONFields) throws {
+    self.init(key: try fields.bytes("key"), until: try fields.required("until", UInt32.self))
   }
 }
 

@@ -7,8 +7,11 @@ import StoreSQLite
 enum StoreFormat {
   /// Of the first line.
   static let name = "bifrost-store"
-  /// Of the first line; a change that an older program can't read makes it a higher one.
-  static let version: UInt64 = 1
+  /// Of the first line; a change that an older program can't read makes it a higher one. Version 2 has
+  /// messages to one client, with their inboxes, and keys of requests.
+  static let version: UInt64 = 2
+  /// The oldest that is read.
+  static let oldestVersion: UInt64 = 1
   /// How far the handshake of a message in flight is, by the number that a window has for it: what the
   /// client owes next.
   static let states = ["waiting", "puback", "pubrec", "pubcomp", "done"]
@@ -32,7 +35,7 @@ extension StoreItem {
     case .filter(let filter):
       [
         ("type", .string("filter")), ("id", .integer(UInt64(filter.id))),
-        Member.bytes("filter", filter.text),
+        Member.filter(filter.text),
       ]
         + Member.list(
           "unread", filter.unread.map { .array([.integer($0.through), .integer($0.total)]) })
@@ -50,6 +53,11 @@ extension StoreItem {
         ("qos", .integer(UInt64(retained.qos))),
       ] + Member.number("expires_at", retained.expiresAt)
         + Member.properties(retained.properties) + [Member.bytes("payload", retained.payload)]
+    case .request(let request):
+      [
+        ("type", .string("request")), Member.bytes("key", request.key),
+        ("until", .integer(UInt64(request.until))),
+      ]
     case .end(let count): [("type", .string("end")), ("lines", .integer(count))]
     }
   }
@@ -66,6 +74,7 @@ extension StoreItem.Session {
       + Member.number("missed", missed)
       + Member.list("window", progress.window.map { .object($0.members) })
       + Member.list("inbound", progress.inbound.map { .integer(UInt64($0)) })
+      + Member.position("inbox", inbox)
       + Member.list("subscriptions", subscriptions.map { .object($0.members) })
   }
 }
@@ -124,9 +133,7 @@ extension StoreItem.Message {
       ("appended_at", .integer(UInt64(appendedAt))),
     ] + Member.number("expires_at", facts.expiresAt) + Member.number("publisher", facts.publisher)
       + [("qos", .integer(UInt64(facts.qos)))] + Member.flag("retain", facts.retain)
-      + Member.list("filters", filters.map { .integer(UInt64($0)) }) + [
-        Member.bytes("topic", topic)
-      ]
+      + Member.list("filters", filters.map { .integer(UInt64($0)) }) + Member.topic(topic)
       + Member.properties(properties) + [Member.bytes("payload", payload)]
   }
 }
@@ -139,6 +146,26 @@ enum Member {
     let isText = !bytes.contains { $0 < 0x20 && $0 != 0x09 && $0 != 0x0A && $0 != 0x0D }
     if isText, let text = String(validating: bytes, as: UTF8.self) { return (name, .string(text)) }
     return (name + StoreFormat.base64Suffix, .string(Data(bytes).base64EncodedString()))
+  }
+
+  /// The text of a filter, or the session whose inbox it is.
+  static func filter(_ text: [UInt8]) -> (String, JSONValue) {
+    if let session = DirectTopic.session(ofInbox: text.span) { return ("inbox", .integer(session)) }
+    return bytes("filter", text)
+  }
+
+  /// A topic; of a message to one client, before it whom it is for.
+  static func topic(_ topic: [UInt8]) -> [(String, JSONValue)] {
+    guard let direct = DirectTopic(topic.span) else { return [bytes("topic", topic)] }
+    return [
+      ("session", .integer(direct.session)), bytes("client", Array(topic[direct.client])),
+      bytes("topic", Array(topic[direct.topic])),
+    ]
+  }
+
+  /// A place in the log; that of the beginning is one too.
+  static func position(_ name: String, _ position: UInt64?) -> [(String, JSONValue)] {
+    position.map { [(name, .integer($0))] } ?? []
   }
 
   /// Properties as MQTT 5 encodes them.

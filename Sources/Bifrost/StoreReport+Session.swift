@@ -12,9 +12,10 @@ extension SessionDetail {
         ("next_packet_id", .integer(UInt64(progress.nextPacketID))),
         ("backlog", .integer(backlog)), ("backlog_complete", .bool(isBacklogComplete)),
         ("unread", .integer(unread)), ("missing", .integer(missing)),
-        ("window", .array(progress.window.map(\.json))),
+        ("window", .array(progress.window.map { $0.json(topics[$0.sequence]) })),
         ("inbound", .array(progress.inbound.map { .integer(UInt64($0)) })),
-        ("subscriptions", .array(subscriptions.map { .object($0.members) })),
+      ] + Member.position("inbox", inbox) + [
+        ("subscriptions", .array(subscriptions.map { .object($0.members) }))
       ])
   }
 
@@ -32,7 +33,7 @@ extension SessionDetail {
       ("unread", "\(amount(unread, "message")) since its client was last told"),
       ("in flight", "\(progress.window.count), \(missing) of them gone from the log"),
     ]
-    lines += progress.window.map { ("", $0.text) }
+    lines += progress.window.map { ("", $0.text(topics[$0.sequence])) }
     lines.append(
       (
         "came in",
@@ -41,6 +42,8 @@ extension SessionDetail {
       ))
     lines.append(("subscriptions", "\(subscriptions.count)"))
     lines += subscriptions.map { ("", $0.text) }
+    lines.append(
+      ("inbox", inbox.map { "messages to this client, from behind \($0)" } ?? "none"))
     return rows(lines)
   }
 
@@ -96,15 +99,21 @@ extension WindowEntry {
     Int(state) < StoreFormat.states.count ? StoreFormat.states[Int(state)] : "\(state)"
   }
 
-  fileprivate var json: JSONValue {
+  fileprivate func json(_ topic: [UInt8]?) -> JSONValue {
     .object(
-      Member.number("message", sequence) + Member.number("packet_id", packetID) + [
-        ("state", .string(stateName)), ("qos", .integer(UInt64(traits & 3))),
-      ] + facts.flatMap { Member.flag($0.0, $0.1) } + Member.number("identifier", identifier))
+      Member.number("message", sequence) + (topic.map { Member.topic($0) } ?? [])
+        + Member.number("packet_id", packetID) + [
+          ("state", .string(stateName)), ("qos", .integer(UInt64(traits & 3))),
+        ] + facts.flatMap { Member.flag($0.0, $0.1) } + Member.number("identifier", identifier))
   }
 
-  fileprivate var text: String {
+  fileprivate func text(_ topic: [UInt8]?) -> String {
     var text = sequence == 0 ? "an identifier" : "message \(sequence)"
+    if let topic {
+      let direct = DirectTopic(topic.span)
+      text += ", \(SessionDetail.text(direct.map { Array(topic[$0.topic]) } ?? topic))"
+      if let direct { text += ", for client \(SessionDetail.text(Array(topic[direct.client])))" }
+    }
     text += packetID == 0 ? "" : ", packet \(packetID)"
     text += ", QoS \(traits & 3), " + (state == 0 ? "waits to be sent" : "awaits \(stateName)")
     return text + facts.filter(\.1).map { ", \($0.0)" }.joined()

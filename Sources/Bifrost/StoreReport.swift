@@ -32,12 +32,14 @@ struct StoreReport {
       ("free_pages", .integer(summary.freePages)), ("sessions", .integer(summary.sessions)),
       ("connected", .integer(summary.connected)), ("away", .integer(away)),
       ("subscriptions", .integer(summary.subscriptions)), ("filters", .integer(summary.filters)),
-      ("shares", .integer(summary.shares)), ("messages", .integer(summary.messages)),
+      ("inboxes", .integer(summary.inboxes)), ("shares", .integer(summary.shares)),
+      ("messages", .integer(summary.messages)),
       ("message_bytes", .integer(summary.bytes)), ("segments", .integer(summary.segments)),
       ("oldest_appended_at", summary.oldestAppendedAt.map { .integer(UInt64($0)) } ?? .null),
       ("oldest_age", oldestAge.map { .integer(UInt64($0)) } ?? .null),
       ("next_sequence", .integer(summary.nextSequence)), ("retained", .integer(summary.retained)),
       ("retained_bytes", .integer(summary.retainedBytes)), ("unread", .integer(summary.unread)),
+      ("requests", .integer(summary.requests)),
     ])
   }
 
@@ -65,6 +67,7 @@ struct StoreReport {
         "\(summary.subscriptions), to \(amount(summary.filters, "filter")); messages are kept for "
           + amount(summary.shares, "group")
       ),
+      ("inboxes", "\(amount(summary.inboxes, "client")) with messages of their own, now or before"),
       (
         "log",
         "\(amount(summary.messages, "message")) of \(summary.bytes) bytes in "
@@ -73,6 +76,7 @@ struct StoreReport {
       ("next message", "\(summary.nextSequence)"),
       ("retained", "\(amount(summary.retained, "message")) of \(summary.retainedBytes) bytes"),
       ("unread", "\(amount(summary.unread, "message")) in all"),
+      ("requests", "\(amount(summary.requests, "key")) remembered"),
     ])
   }
 }

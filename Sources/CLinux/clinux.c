@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <malloc.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -176,6 +177,14 @@ int clinux_channel(int *sender, int *receiver) {
     return 0;
 }
 
+int clinux_stream_pair(int *first, int *second) {
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) return errno;
+    *first = pair[0];
+    *second = pair[1];
+    return 0;
+}
+
 int clinux_send_descriptor(int sender, int descriptor, uint64_t token) {
     struct iovec part = {.iov_base = &token, .iov_len = sizeof token};
     union {
@@ -226,7 +235,7 @@ int clinux_peer_name(int descriptor, char *text, int size) {
         inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
         snprintf(text, size, "[%s]:%u", host, ntohs(v6->sin6_port));
     } else {
-        snprintf(text, size, "local");
+        snprintf(text, size, "backend");
     }
     return 0;
 }
@@ -262,4 +271,14 @@ int clinux_wait_for_signal(void) {
     int number = 0;
     int code = sigwait(&set, &number);
     return code == 0 ? number : -code;
+}
+
+int clinux_deafen(int listener) {
+    // A filter that drops each packet, the one with which a connection begins too.
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog program = {.len = 1, .filter = &drop};
+    if (setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) {
+        return errno;
+    }
+    return 0;
 }

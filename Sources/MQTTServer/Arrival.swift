@@ -257,6 +257,8 @@ extension Worker {
     if extra != 0 { sessions.extras[extra].parkDue = 0 }
     guard sessions.isStored(session), !isArriving(session), retainedReadings[session] == nil
     else { return }
+    // What was asked for is answered before.
+    if isSubscribing(session) { return setParkTimer(session) }
     counters.parked += 1
     forget(session)
   }
@@ -268,6 +270,7 @@ extension Worker {
     submitToStore()
     let extra = sessions.records[session].extras
     if extra != 0 { sessionTimers.cancel(extra, in: sessions.extras) }
+    if !identities.isEmpty { identities.removeValue(forKey: session) }
     leaveShares(session, redistributes: false)
     subscriptions.removeAll(&sessions.records[session].subscriptions)
     let entry = sessions.records[session].entry

@@ -13,6 +13,10 @@ extension Broker: StoreListener {
 
   func loops(for topic: Span<UInt8>) -> UInt64 {
     guard let interest else { return 1 }
+    if let direct = DirectTopic(topic) {
+      guard let owner = directory.find(topic.extracting(direct.client)) else { return 0 }
+      return 1 << UInt64(owner.loop)
+    }
     return interest.loops(forTopic: topic, topicHash: topicHash(topic, seed: seed))
   }
 

@@ -19,6 +19,10 @@ final class Broker: Sendable {
   let store: any MessageStore
   /// Where sessions and messages are that outlive the process; nil where none do.
   let durable: (any Store)?
+  /// Who is asked and told what clients do; nil for nobody.
+  let hooks: (any BrokerHooks)?
+  /// What happened to clients of late, for those who watch.
+  let events: ClientEvents
   /// The filters of stored sessions that messages are kept for: as `interest`, for the store.
   let readers: InterestIndex?
   /// Whether `readers` has all of them: until then each topic may have some.
@@ -43,9 +47,12 @@ final class Broker: Sendable {
   /// Connections of all loops, for the limit; it changes when one comes or goes.
   let connectionCount = Atomic<Int>(0)
   let connectionLimit: Int
+  /// What is under way for servers of this process.
+  let outside = OutsideCounts()
 
   init(
-    options: ServerOptions, store durable: (any Store)?, connectionLimit: Int, logger: Logger
+    options: ServerOptions, store durable: (any Store)?, hooks: (any BrokerHooks)?,
+    connectionLimit: Int, logger: Logger
   ) throws(NetError) {
     self.options = options
     self.logger = logger
@@ -54,6 +61,9 @@ final class Broker: Sendable {
     directory = Directory(capacity: Limits.sessions, seed: HashSeed())
     interest = options.loops > 1 ? InterestIndex(seed: seed) : nil
     self.durable = durable
+    self.hooks = hooks
+    events = ClientEvents(
+      capacity: options.watchedEvents, keptMilliseconds: options.watchMilliseconds)
     readers = durable == nil ? nil : InterestIndex(seed: seed)
     store = MemoryStore(
       maximumMessages: options.maximumRetainedMessages,

@@ -171,7 +171,7 @@ extension Worker {
       guard fits(template.totalCount, record) else { return countDrop(session) }
       var delivery = Delivery(
         message: 0, identifiers: 0, qos: qos, retain: retain, isShared: isShared)
-      if isPersistent || isShared {
+      if isPersistent || isShared || tellsDelivered && isTold(message) {
         guard hold(message, &kept) else { return countDrop(session) }
         delivery.message = kept
         delivery.identifiers = identifier
@@ -264,7 +264,11 @@ extension Worker {
       return countDrop(session)
     }
     let slot = sessions.records[session].connection
-    if slot != 0 { awaitRoom(slot) }
+    if slot != 0 {
+      awaitRoom(slot)
+    } else if tellsOffline {
+      tellOffline(message, clients: [broker.directory.clientID(sessions.records[session].entry)])
+    }
   }
 
   /// One more reference to the copy of the message that sessions share, made for the first.

@@ -41,8 +41,12 @@ extension Worker {
     case .gone(let token):
       // It still counts as a connection: it is only elsewhere.
       hops.removeValue(forKey: departure.slot)
+      let isTrusted = trusted.remove(departure.slot) != nil
       post(
-        .adopt(Adoption(token: token, bytes: departure.bytes, hops: count + 1)),
+        .adopt(
+          Adoption(
+            token: token, bytes: departure.bytes, hops: count + 1, isTrusted: isTrusted,
+            identity: admitted.removeValue(forKey: departure.slot))),
         to: departure.target)
       return true
     case .later: return false
@@ -71,12 +75,14 @@ extension Worker {
       let slot = loop.adopt(
         adoption.token, from: broker.passages[number], bytes: adoption.bytes)
     else {
-      broker.connectionCount.subtract(1, ordering: .relaxed)
+      broker.forgetConnection(isTrusted: adoption.isTrusted)
       counters.refusals += 1
       broker.logger.warning("no room for a connection that another loop handed over")
       return
     }
     hops[slot] = adoption.hops
+    if let identity = adoption.identity { admitted[slot] = identity }
+    if adoption.isTrusted { trusted.insert(slot) }
     loop.setTimer(
       slot, at: loop.now + Worker.ticks(milliseconds: options.connectTimeoutMilliseconds) + 1)
     if stopDeadline != 0 { refuse(slot, "the server is shutting down") }

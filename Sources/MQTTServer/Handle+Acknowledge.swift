@@ -18,7 +18,12 @@ extension Worker {
     _ slot: UInt32, _ session: UInt32, _ ack: Acknowledgement, _ version: ProtocolVersion
   ) {
     if ack.type == .pubRel { return released(slot, session, ack.packetID, version) }
-    switch sessions.acknowledge(session, ack.packetID, ack.type, isError: ack.reason.isError) {
+    let note =
+      tellsDelivered && !ack.reason.isError ? deliveredNote(session, ack.packetID) : nil
+    let outcome = sessions.acknowledge(
+      session, ack.packetID, ack.type, isError: ack.reason.isError)
+    if let note, outcome == .completed || outcome == .release { hooks?.delivered(note) }
+    switch outcome {
     case .completed:
       touch(session)
       pump(session)
@@ -69,7 +74,8 @@ extension Worker {
     loop.connections[slot].owner = 0
     // A normal goodbye takes the will away [MQTT-3.14.4-3]; any other reason publishes it.
     if packet.reason == .normalDisconnection { sessions.discardWill(session) }
-    sessionLostConnection(session, publishesWill: true)
+    sessionLostConnection(
+      session, publishesWill: true, packet.reason, "the client disconnected")
     guard isStored, let stored else { return close(slot) }
     // That the connection is closed is the answer to DISCONNECT: by then it is stored what has become
     // of the session and the will.

@@ -20,7 +20,14 @@ extension Worker {
       return false
     }
     loop.connections[slot].dialect = connect.version.rawValue
-    if let (reason, text) = objection(to: connect, packet) {
+    if let (reason, text) = objection(to: connect, packet, isTrusted: trusted.contains(slot)) {
+      refuseConnect(slot, connect.version, reason, text, maximum: connect.maximumPacketSize)
+      return false
+    }
+    switch admit(slot, connect, packet) {
+    case .granted: break
+    case .asked: return false
+    case .refused(let reason, let text):
       refuseConnect(slot, connect.version, reason, text, maximum: connect.maximumPacketSize)
       return false
     }
@@ -43,7 +50,7 @@ extension Worker {
 
   /// What speaks against a CONNECT that is well formed; nil if nothing does.
   private func objection(
-    to connect: Connect, _ packet: Span<UInt8>
+    to connect: Connect, _ packet: Span<UInt8>, isTrusted: Bool
   ) -> (ReasonCode, String)? {
     if connect.authenticationMethod != nil {
       return (.badAuthenticationMethod, "no authentication method is configured")
@@ -75,7 +82,12 @@ extension Worker {
         return (.payloadFormatInvalid, "will payload is not UTF-8")
       }
     }
-    if broker.connectionCount.load(ordering: .relaxed) > broker.connectionLimit {
+    if !isTrusted && Worker.isOfBackend(packet.extracting(connect.clientID)) {
+      return (
+        .clientIdentifierNotValid, "client ids that begin with $backend/ are the broker's own"
+      )
+    }
+    if !isTrusted && broker.connectionCount.load(ordering: .relaxed) > broker.connectionLimit {
       return (.quotaExceeded, "too many connections")
     }
     return nil
@@ -155,7 +167,11 @@ extension Worker {
   ) {
     let isV5 = connect.version.hasProperties
     let asked = isV5 ? connect.sessionExpiryInterval ?? 0 : connect.cleanStart ? 0 : .max
-    let expiry = min(asked, options.maximumSessionExpiry)
+    // Backends' cursors last until they are deleted.
+    let longestExpiry =
+      trusted.contains(slot)
+      ? .max : min(options.maximumSessionExpiry, admitted[slot]?.maximumSessionExpiry ?? .max)
+    let expiry = min(asked, longestExpiry)
     let isForStore = isPresent || expiry != 0
     if isForStore, let stored, stored.store.isFailing {
       refuseConnect(slot, connect.version, .serverBusy, "the store can't be written at present")
@@ -239,6 +255,7 @@ extension Worker {
     counters.connects += 1
     counters.connected += 1
     if !hops.isEmpty { hops.removeValue(forKey: slot) }
+    if let identity = admitted.removeValue(forKey: slot) { identities[session] = identity }
     sessions.records[session].connection = slot
     loop.connections[slot].owner = session
     loop.connections[slot].phase = Phase.connected
@@ -260,6 +277,7 @@ extension Worker {
       return disconnect(slot, .packetTooLarge, "it takes no packet as large as a CONNACK")
     }
     send(slot, count: size) { answer.encode(version, into: &$0) }
+    noteConnected(session, sessionPresent: answer.sessionPresent)
     if answer.sessionPresent {
       setShareMembership(session, isAway: false)
       pump(session)
@@ -314,7 +332,9 @@ extension Worker {
       // because the client is back in time [MQTT-3.1.3-9].
       let extra = sessions.records[session].extras
       let isDelayed = extra != 0 && sessions.extras[extra].willDelay > 0
-      sessionLostConnection(session, publishesWill: endsSession || !isDelayed)
+      sessionLostConnection(
+        session, publishesWill: endsSession || !isDelayed, .sessionTakenOver,
+        "the client connected anew")
     }
     guard sessions.isCurrent(session, generation) else { return }
     if endsSession { endSession(session) } else { sessions.discardWill(session) }

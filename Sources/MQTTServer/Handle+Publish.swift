@@ -62,6 +62,23 @@ extension Worker {
     {
       verdict = .payloadFormatInvalid
     }
+    var replacement: OutsideMessage?
+    var isDropped = false
+    if judgesPublishes && (askedTopics.lets(topic) || !identities.isEmpty)
+      && verdict != .topicNameInvalid && verdict != .notAuthorized
+    {
+      switch judge(slot, session, topic) {
+      case .publish: break
+      case .ask:
+        counters.publishesReceived -= 1
+        counters.publishBytesReceived -= UInt64(publish.payload.count)
+        wantsToAsk = true
+        return
+      case .refuse(let reason): verdict = reason
+      case .drop: isDropped = true
+      case .replace(let message): replacement = message
+      }
+    }
     if publish.qos == .exactlyOnce {
       let limit = version == .v5 ? options.session.receiveMaximum : 65_535
       switch sessions.arrived(session, publish.packetID, limit: limit) {
@@ -86,7 +103,18 @@ extension Worker {
       facts.expiresAt = MessageFacts.expiry(after: interval, at: second)
     }
     let routing: Routing
-    if publish.properties.forwardedIsRaw {
+    if isDropped {
+      counters.publishesDropped += 1
+      routing = .matched
+    } else if let replacement {
+      let view = view(replacement)
+      facts.retain = replacement.retain
+      facts.expiresAt = view.facts.expiresAt
+      routing = route(
+        MessageView(
+          facts: facts, topic: view.topic, properties: view.properties, payload: view.payload),
+        from: slot)
+    } else if publish.properties.forwardedIsRaw {
       let wire = packet.extracting(first: isWhole ? packet.count - payload.count : 0)
       routing = route(
         MessageView(
@@ -183,7 +211,7 @@ extension Worker {
     if isLogged || (stored != nil && message.facts.retain && !isReserved(message.topic)) {
       guard store(message, appends: isLogged, from: slot, willOf: session) else { return .refused }
       isStored = true
-    } else if message.facts.retain && !retain(message) && slot != 0 {
+    } else if message.facts.retain && !retain(message) && (slot != 0 || receiptPart != nil) {
       return .refused
     }
     var isMatched = false
@@ -197,7 +225,17 @@ extension Worker {
       isMatched = true
       forward(message, hash, to: others)
     }
-    if deliver(message, hash) { isMatched = true }
+    let dropped = counters.publishesDropped
+    if deliver(message, hash) {
+      isMatched = true
+      if let receiptPart {
+        let lost = counters.publishesDropped - dropped
+        // Where nobody but this loop may refuse it and it did not, there is nothing to be told of refusals.
+        if lost != 0 || others != 0 || isStored || !receiptPart.receipt.isForRefusals {
+          note(message, for: receiptPart, dropped: lost)
+        }
+      }
+    }
     // Any loop counts: the home of a shared subscription passes on what it gets, and only the
     // publisher can be held back.
     if outboxesInUse != 0 && isPressed { holdForPressure(slot) }
@@ -209,6 +247,7 @@ extension Worker {
     _ message: borrowing MessageView, appends: Bool, from slot: UInt32, willOf will: UInt32
   ) -> Bool {
     guard let stored else { return false }
+    if receiptPart != nil && stored.store.isFailing { return false }
     if slot != 0 {
       if stored.store.isFailing && message.facts.qos != .atMostOnce
         && loop.connections[slot].dialect == ProtocolVersion.v5.rawValue
@@ -223,7 +262,9 @@ extension Worker {
         publisher: publisher, expiresAt: wallSecond(message.facts.expiresAt),
         qos: message.facts.qos.rawValue, retain: message.facts.retain), topic: message.topic,
       properties: message.properties, payload: message.payload,
-      appends: appends, isAnswered: slot != 0 && message.facts.qos != .atMostOnce)
+      appends: appends, isAnswered: slot != 0 && message.facts.qos != .atMostOnce,
+      tellsAbsent: appends && tellsOffline && hooks?.tellsOffline(message.topic) ?? false,
+      receipt: receiptPart)
     if broker.isStorePressed { holdForPressure(slot) }
     return true
   }

@@ -5,12 +5,25 @@ import Session
 import Store
 import Util
 
-/// A SUBACK that waits until the homes of shared subscriptions have answered, so that no message
-/// published after it can miss its subscriber.
+/// Answers to subscribers that wait until the homes of shared subscriptions have answered, so that no message
+/// published after them can miss its subscriber.
 struct PendingSubAck {
-  var packetID: UInt16
-  var reasons: [UInt8]
-  var missing: Int
+  /// Who is to be answered.
+  enum Asker {
+    /// The client, by a SUBACK.
+    case client(packetID: UInt16)
+    /// Who subscribed it.
+    case outside(@Sendable (Steered<[UInt8]>) -> Void)
+  }
+
+  var answers: [(asker: Asker, reasons: [UInt8])] = []
+  /// Homes that are yet to answer, to whom of these it may be: all wait for the last.
+  var missing = 0
+
+  /// The client has gone. What its answer waited for still counts.
+  mutating func forgetClient() {
+    answers.removeAll { if case .client = $0.asker { true } else { false } }
+  }
 }
 
 /// A SUBSCRIBE of a stored session, while the store takes it down.
@@ -36,7 +49,10 @@ extension Worker {
     _ version: ProtocolVersion
   ) throws(DecodeError) {
     let subscribe = try Subscribe.decode(packet, header: header, version: version)
-    if sessions.isStored(session) { return storeSubscribe(slot, session, subscribe, packet) }
+    guard var grants = grants(slot, session, subscribe, packet) else { return }
+    if sessions.isStored(session) {
+      return storeSubscribe(slot, session, subscribe, packet, grants)
+    }
     var reasons: [UInt8] = []
     reasons.reserveCapacity(subscribe.filterCount)
     var retained: [(filter: ByteRange, options: SubscriptionOptions)] = []
@@ -44,11 +60,12 @@ extension Worker {
     var cursor = subscribe.makeCursor()
     while let entry = cursor.next(packet) {
       let filter = packet.extracting(entry.filter)
-      if let reason = objection(to: entry, filter) {
+      let grant = grants.take()
+      if let reason = objection(to: entry, filter, grant) {
         reasons.append(version.hasProperties ? reason.rawValue : 0x80)
         continue
       }
-      let granted = granted(entry.options)
+      let granted = granted(entry.options, grant)
       let outcome = add(session, filter, granted, subscribe.subscriptionIdentifier)
       guard outcome.isAdded else {
         reasons.append(version.hasProperties ? ReasonCode.quotaExceeded.rawValue : 0x80)
@@ -71,14 +88,17 @@ extension Worker {
   }
 
   /// What a subscription asked for and gets.
-  private func granted(_ asked: SubscriptionOptions) -> SubscriptionOptions {
-    let qos = min(asked.qos, QoS(rawValue: UInt8(options.maximumQoS)) ?? .exactlyOnce)
+  func granted(
+    _ asked: SubscriptionOptions, _ grant: SubscribeVerdict.Filter? = nil
+  ) -> SubscriptionOptions {
+    var qos = min(asked.qos, QoS(rawValue: UInt8(options.maximumQoS)) ?? .exactlyOnce)
+    if case .allow(let most)? = grant { qos = min(qos, most) }
     return SubscriptionOptions(
       qos: qos, noLocal: asked.noLocal, retainAsPublished: asked.retainAsPublished,
       retainHandling: asked.retainHandling)
   }
 
-  private struct Addition {
+  struct Addition {
     var isAdded = false
     /// The home of its group is yet to answer.
     var waits = false
@@ -86,7 +106,7 @@ extension Worker {
   }
 
   /// Adds a subscription to a session, or changes the one that it has.
-  private func add(
+  func add(
     _ session: UInt32, _ filter: Span<UInt8>, _ granted: SubscriptionOptions, _ identifier: UInt32
   ) -> Addition {
     let outcome = subscriptions.subscribe(
@@ -94,11 +114,12 @@ extension Worker {
       list: &sessions.records[session].subscriptions)
     let count = Int(sessions.records[session].subscriptions.count)
     if outcome.isRefused { return Addition() }
-    if outcome.isNew && count > options.maximumSubscriptions {
+    if outcome.isNew && count > maximumSubscriptions(session) {
       _ = subscriptions.unsubscribe(
         session: session, filter: filter, list: &sessions.records[session].subscriptions)
       return Addition()
     }
+    noteSubscribed(session, filter, granted, identifier)
     guard case .shared(let group, let inner) = parseSharedSubscription(filter) else {
       return Addition(
         isAdded: true,
@@ -108,10 +129,17 @@ extension Worker {
     if outcome.isNew { counters.sharedSubscriptions += 1 }
     sessions.records[session].flags.insert(.isShareMember)
     // Retained messages are not for shared subscriptions (4.8.2).
+    let isAway = sessions.records[session].connection == 0
     let waits = join(
-      session, filter.extracting(group), filter.extracting(inner), granted.rawValue, identifier,
-      wantsAnswer: true)
+      session, filter.extracting(group), filter.extracting(inner),
+      granted.rawValue | (isAway ? Worker.isAway : 0), identifier, wantsAnswer: true)
     return Addition(isAdded: true, waits: waits)
+  }
+
+  /// Subscriptions that a session may have.
+  private func maximumSubscriptions(_ session: UInt32) -> Int {
+    let own = identities[session]?.maximumSubscriptions ?? 0
+    return own == 0 ? options.maximumSubscriptions : min(own, options.maximumSubscriptions)
   }
 
   /// Answers a SUBSCRIBE, once the homes of shared subscriptions have.
@@ -120,22 +148,31 @@ extension Worker {
     _ version: ProtocolVersion
   ) {
     if joins > 0 {
-      pendingSubAcks[session] = PendingSubAck(
-        packetID: packetID, reasons: reasons, missing: joins)
+      awaitHomes(joins, of: session, .client(packetID: packetID), reasons)
       hold(slot, .subAck)
     } else {
       sendSubAck(slot, .subAck, packetID, reasons, version)
     }
   }
 
+  /// Lets an answer wait for homes of shared subscriptions.
+  func awaitHomes(
+    _ joins: Int, of session: UInt32, _ asker: PendingSubAck.Asker, _ reasons: [UInt8]
+  ) {
+    pendingSubAcks[session, default: PendingSubAck()].answers.append((asker, reasons))
+    pendingSubAcks[session]?.missing += joins
+  }
+
   // MARK: Stored sessions
 
   /// Hands the subscriptions of a stored session to the store: they are added when it has them.
   private func storeSubscribe(
-    _ slot: UInt32, _ session: UInt32, _ subscribe: Subscribe, _ packet: Span<UInt8>
+    _ slot: UInt32, _ session: UInt32, _ subscribe: Subscribe, _ packet: Span<UInt8>,
+    _ grants: Grants
   ) {
     guard let stored else { return }
-    let storedID = sessions.storedID(session)
+    var grants = grants
+    let maximum = maximumSubscriptions(session)
     var work = StoredSubscribe(
       session: session, generation: sessions.records[session].generation,
       packetID: subscribe.packetID, identifier: subscribe.subscriptionIdentifier)
@@ -144,12 +181,13 @@ extension Worker {
     var cursor = subscribe.makeCursor()
     while let entry = cursor.next(packet) {
       let filter = packet.extracting(entry.filter)
-      var made = StoredSubscribe.Entry(filter: [], options: granted(entry.options))
-      if let reason = objection(to: entry, filter) {
+      let grant = grants.take()
+      var made = StoredSubscribe.Entry(filter: [], options: granted(entry.options, grant))
+      if let reason = objection(to: entry, filter, grant) {
         made.refusal = hasProperties ? reason.rawValue : 0x80
-      } else if stored.store.isFailing || count >= options.maximumSubscriptions {
+      } else if stored.store.isFailing || count >= maximum {
         // More than there may be, unless one is only changed: that is seen when it is added.
-        let isKnown = count >= options.maximumSubscriptions && hasSubscription(session, filter)
+        let isKnown = count >= maximum && hasSubscription(session, filter)
         if stored.store.isFailing || !isKnown {
           made.refusal = hasProperties ? ReasonCode.quotaExceeded.rawValue : 0x80
         }
@@ -157,15 +195,7 @@ extension Worker {
       if made.refusal == nil {
         made.filter = filter.array
         count += 1
-        if made.options.qos == .atMostOnce { lowerToNothing(session, filter) }
-        // Before the store has it, so that no message which it is owed is kept from this loop.
-        announce(filter)
-        stored.add(
-          .subscribe(
-            storedID,
-            StoredSubscription(
-              filter: made.filter, options: made.options.rawValue, identifier: work.identifier)),
-          bytes: filter.count)
+        store(session, filter, made.options, identifier: work.identifier)
         readRetainedAtOnce(session, filter, made.options, identifier: work.identifier)
       }
       work.entries.append(made)
@@ -176,9 +206,24 @@ extension Worker {
     submitToStore()
   }
 
+  /// Hands a subscription of a stored session to the store; `withdraw` follows when it is stored.
+  func store(
+    _ session: UInt32, _ filter: Span<UInt8>, _ options: SubscriptionOptions, identifier: UInt32
+  ) {
+    if options.qos == .atMostOnce { lowerToNothing(session, filter) }
+    // Before the store has it, so that no message which it is owed is kept from this loop.
+    announce(filter)
+    stored?.add(
+      .subscribe(
+        sessions.storedID(session),
+        StoredSubscription(
+          filter: filter.array, options: options.rawValue, identifier: identifier)),
+      bytes: filter.count)
+  }
+
   /// A stored session is about to be owed less: what is in flight by now is its own, and what the store
   /// was asked for and has not answered may be owed to it no more.
-  private func beginWithdrawal(_ session: UInt32) {
+  func beginWithdrawal(_ session: UInt32) {
     tellProgress(session)
     sessions.lasting[sessions.records[session].lasting].epoch &+= 1
   }
@@ -206,7 +251,7 @@ extension Worker {
 
   /// Asks for the retained messages of a subscription of QoS 1 or 2 behind the order that stores it:
   /// what is published later comes from the log, and is not to come as a retained message too.
-  private func readRetainedAtOnce(
+  func readRetainedAtOnce(
     _ session: UInt32, _ filter: Span<UInt8>, _ granted: SubscriptionOptions, identifier: UInt32
   ) {
     guard options.retainAvailable, granted.qos != .atMostOnce, unshared(filter) != nil else {
@@ -219,7 +264,7 @@ extension Worker {
     readRetained(session, filter, granted, identifier: identifier, awaitsSubAck: true)
   }
 
-  private func hasSubscription(_ session: UInt32, _ filter: Span<UInt8>) -> Bool {
+  func hasSubscription(_ session: UInt32, _ filter: Span<UInt8>) -> Bool {
     let slot = subscriptions.filters.find(filter)
     guard slot != 0 else { return false }
     let list = sessions.records[session].subscriptions
@@ -232,7 +277,7 @@ extension Worker {
     interest.add(InterestKey(filter: inner, seed: interest.seed), loop: number)
   }
 
-  private func withdraw(_ filter: Span<UInt8>) {
+  func withdraw(_ filter: Span<UInt8>) {
     guard let interest = broker.interest, let inner = unshared(filter) else { return }
     interest.remove(InterestKey(filter: inner, seed: interest.seed), loop: number)
   }
@@ -284,10 +329,11 @@ extension Worker {
   }
 
   /// What speaks against one filter; nil if nothing does.
-  private func objection(
-    to entry: SubscribeEntry, _ filter: Span<UInt8>
+  func objection(
+    to entry: SubscribeEntry, _ filter: Span<UInt8>, _ grant: SubscribeVerdict.Filter? = nil
   ) -> ReasonCode? {
     guard entry.isValid, hasFewLevels(filter) else { return .topicFilterInvalid }
+    if case .refuse(let reason)? = grant { return reason.forSubAck }
     var inner = filter
     if case .shared(_, let range) = parseSharedSubscription(filter) {
       guard options.sharedSubscriptionAvailable else { return .sharedSubscriptionsNotSupported }
@@ -321,7 +367,9 @@ extension Worker {
   ) throws(DecodeError) {
     let unsubscribe = try Unsubscribe.decode(packet, header: header, version: version)
     var reasons: [UInt8] = []
+    var noted: [[UInt8]] = []
     let isStored = sessions.isStored(session)
+    let notes = notesUnsubscribes
     var leavesGroup = false
     if isStored { beginWithdrawal(session) }
     var cursor = unsubscribe.makeCursor()
@@ -331,26 +379,12 @@ extension Worker {
         continue
       }
       let filter = packet.extracting(entry.filter)
-      let outcome = subscriptions.unsubscribe(
-        session: session, filter: filter, list: &sessions.records[session].subscriptions)
-      if outcome == .notFound {
-        reasons.append(ReasonCode.noSubscriptionExisted.rawValue)
-        continue
-      }
-      reasons.append(ReasonCode.success.rawValue)
-      forgetRetained(session, filter)
-      if isStored {
-        stored?.add(
-          .unsubscribe(sessions.storedID(session), filter: filter.array),
-          bytes: filter.count)
-      }
-      if case .shared(let group, let inner) = parseSharedSubscription(filter) {
-        counters.sharedSubscriptions -= 1
-        leave(session, filter.extracting(group), filter.extracting(inner))
-        leavesGroup = true
-      }
+      let reason = remove(session, filter, leavesGroup: &leavesGroup)
+      if notes && reason == .success { noted.append(filter.array) }
+      reasons.append(reason.rawValue)
     }
     if leavesGroup { membershipChanged(session) }
+    noteUnsubscribed(session, noted)
     if let stored, isStored || stored.isWaiting(slot) {
       stored.wait(
         .unsubscribed(reply(slot), packetID: unsubscribe.packetID, reasons: reasons))
@@ -358,5 +392,27 @@ extension Worker {
     } else {
       sendSubAck(slot, .unsubAck, unsubscribe.packetID, reasons, version)
     }
+  }
+
+  /// Removes a subscription of a session, of which a stored one is withdrawn before.
+  /// - Parameter leavesGroup: set where the session leaves a shared subscription, of which
+  ///   `membershipChanged` is to be told.
+  func remove(
+    _ session: UInt32, _ filter: Span<UInt8>, leavesGroup: inout Bool
+  ) -> ReasonCode {
+    let outcome = subscriptions.unsubscribe(
+      session: session, filter: filter, list: &sessions.records[session].subscriptions)
+    if outcome == .notFound { return .noSubscriptionExisted }
+    forgetRetained(session, filter)
+    if sessions.isStored(session) {
+      stored?.add(
+        .unsubscribe(sessions.storedID(session), filter: filter.array), bytes: filter.count)
+    }
+    if case .shared(let group, let inner) = parseSharedSubscription(filter) {
+      counters.sharedSubscriptions -= 1
+      leave(session, filter.extracting(group), filter.extracting(inner))
+      leavesGroup = true
+    }
+    return .success
   }
 }

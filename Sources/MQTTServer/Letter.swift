@@ -26,6 +26,8 @@ enum Letter: Sendable {
   case store([StoreEvent])
   /// The store can't be written, from now on and for a while.
   case storeFails
+  /// Something that was asked for from outside of MQTT.
+  case perform(@Sendable (Worker) -> Void)
   /// Say goodbye to all clients and end.
   case stop(deadline: UInt32)
 }
@@ -38,6 +40,10 @@ struct Adoption: Sendable {
   var bytes: [UInt8]
   /// How often it was handed over.
   var hops: UInt8
+  /// Whether it is of a server of this process.
+  var isTrusted = false
+  /// Who its client is, where a hook said so.
+  var identity: Identity?
 }
 
 /// A member of a shared subscription, for the group's home.
@@ -85,6 +91,8 @@ private struct EnvelopeHeader: BitwiseCopyable {
     static let isForMember = Flags(rawValue: 1)
     /// The header is of MQTT 5.
     static let wireHasProperties = Flags(rawValue: 2)
+    /// A `ReceiptReference` follows, behind the `MemberPart`.
+    static let hasReceipt = Flags(rawValue: 4)
   }
 }
 
@@ -106,6 +114,12 @@ struct MemberPart: BitwiseCopyable {
   var id: StoredGroupID
   var home: UInt8
   var options: UInt8
+}
+
+/// The receipt of a publish of a batch, which owns one count of it. 16 bytes.
+@unsafe private struct ReceiptReference: BitwiseCopyable {
+  var receipt: Unmanaged<PublishReceipt>
+  var place: UInt
 }
 
 /// What a receiver is told of a publish besides the message.
@@ -166,10 +180,15 @@ final class PublishBatch: @unchecked Sendable {
 
   private static var headerBytes: Int { MemoryLayout<EnvelopeHeader>.stride }
   private static var memberBytes: Int { MemoryLayout<MemberPart>.stride }
+  private static var receiptBytes: Int { unsafe MemoryLayout<ReceiptReference>.stride }
 
   /// Adds a publish.
-  func append(_ envelope: PublishEnvelope, _ message: borrowing MessageView) {
-    let head = PublishBatch.headerBytes + (envelope.member == nil ? 0 : PublishBatch.memberBytes)
+  /// - Parameter part: its receipt, which the receiver leaves when it has delivered it.
+  func append(
+    _ envelope: PublishEnvelope, _ message: borrowing MessageView, _ part: ReceiptPart?
+  ) {
+    var head = PublishBatch.headerBytes + (envelope.member == nil ? 0 : PublishBatch.memberBytes)
+    if part != nil { head += PublishBatch.receiptBytes }
     let wireCount = message.wire.count
     let total = wireCount == 0 ? message.byteCount : wireCount + message.payload.count
     // Envelopes stay aligned.
@@ -177,6 +196,7 @@ final class PublishBatch: @unchecked Sendable {
     reserve(head + body)
     var flags: EnvelopeHeader.Flags = envelope.member == nil ? [] : .isForMember
     if message.wireHasProperties { flags.insert(.wireHasProperties) }
+    if part != nil { flags.insert(.hasReceipt) }
     unsafe (buffer + count).storeBytes(
       of: EnvelopeHeader(
         facts: message.facts, topicHash: envelope.topicHash,
@@ -187,6 +207,13 @@ final class PublishBatch: @unchecked Sendable {
     if let member = envelope.member {
       unsafe (buffer + count + PublishBatch.headerBytes).storeBytes(
         of: member, as: MemberPart.self)
+    }
+    if let part {
+      // The count that it holds goes with the bytes, which are read once.
+      unsafe (buffer + count + head - PublishBatch.receiptBytes).storeBytes(
+        of: ReceiptReference(
+          receipt: Unmanaged.passRetained(part.receipt), place: UInt(part.place)),
+        as: ReceiptReference.self)
     }
     // Room for all of it was reserved.
     var next = unsafe buffer + count + head
@@ -205,8 +232,8 @@ final class PublishBatch: @unchecked Sendable {
     unsafe body(UnsafeRawBufferPointer(start: buffer, count: count))
   }
 
-  /// Calls `body` with each publish.
-  func forEach(_ body: (PublishEnvelope, borrowing MessageView) -> Void) {
+  /// Calls `body` with each publish: once, as what it names by reference is given up with it.
+  func forEach(_ body: (PublishEnvelope, borrowing MessageView, ReceiptPart?) -> Void) {
     var offset = 0
     while offset < count {
       let header = unsafe (buffer + offset).load(as: EnvelopeHeader.self)
@@ -215,6 +242,13 @@ final class PublishBatch: @unchecked Sendable {
       if header.flags.contains(.isForMember) {
         envelope.member = unsafe (buffer + offset).load(as: MemberPart.self)
         offset += PublishBatch.memberBytes
+      }
+      var part: ReceiptPart?
+      if header.flags.contains(.hasReceipt) {
+        let reference = unsafe (buffer + offset).load(as: ReceiptReference.self)
+        offset += PublishBatch.receiptBytes
+        part = unsafe ReceiptPart(
+          receipt: reference.receipt.takeRetainedValue(), place: Int(reference.place))
       }
       let isWhole = header.wireCount != 0
       let topicEnd = Int(header.topicOffset) + Int(header.topicCount)
@@ -230,7 +264,7 @@ final class PublishBatch: @unchecked Sendable {
           properties: bytes.extracting(headEnd - Int(header.propertiesCount)..<headEnd),
           payload: bytes.extracting(droppingFirst: headEnd),
           wire: bytes.extracting(first: isWhole ? headEnd : 0),
-          hasProperties: header.flags.contains(.wireHasProperties)))
+          hasProperties: header.flags.contains(.wireHasProperties)), part)
       offset += (total + 7) & ~7
     }
   }

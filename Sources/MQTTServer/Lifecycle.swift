@@ -7,15 +7,20 @@ import Util
 /// What happens to a session when its client goes away, and when nobody waits for it any more.
 extension Worker {
   /// The client's connection has ended, or is about to, and no longer names the session.
-  func sessionLostConnection(_ session: UInt32, publishesWill: Bool) {
+  func sessionLostConnection(
+    _ session: UInt32, publishesWill: Bool, _ reason: ReasonCode, _ text: @autoclosure () -> String
+  ) {
     let slot = sessions.records[session].connection
     guard slot != 0 else { return }
+    if notesEnds { noteEnded(session, reason, text()) }
+    if !rates.isEmpty { rates.removeValue(forKey: session) }
+    leaveBroadcasts(session)
     counters.connected -= 1
     sessions.records[session].connection = 0
     sessions.connectionEnded(session)
     forgetAliases(session)
     keepRetainedStreams(session)
-    pendingSubAcks.removeValue(forKey: session)
+    pendingSubAcks[session]?.forgetClient()
     let expiry = sessions.expiryInterval(session)
     let record = sessions.records[session].lasting
     if record != 0 { sessions.lasting[record].flags.remove(.isLive) }
@@ -120,6 +125,8 @@ extension Worker {
     retainedStreams.removeValue(forKey: session)
     retainedReadings.removeValue(forKey: session)
     arrivals.removeValue(forKey: session)
+    if !identities.isEmpty { identities.removeValue(forKey: session) }
+    forgetSubscribing(session)
     endStored(session)
     leaveShares(session, redistributes: true)
     subscriptions.removeAll(&sessions.records[session].subscriptions)

@@ -26,6 +26,9 @@ extension Worker {
     segment.records.forEach { message, _ in
       let sequence = segment.first + UInt64(message.index)
       let facts = message.facts
+      if let direct = DirectTopic(message.topic) {
+        return deliver(message, direct, sequence)
+      }
       matched.removeAll()
       subscriptions.filters.match(message.topic, into: &matched)
       guard matched.count > 0 else { return }
@@ -57,6 +60,26 @@ extension Worker {
       }
       if kept != 0 { sessions.messages.release(kept) }
     }
+  }
+
+  /// Serves the session that a message alone is for, if it is here and live.
+  private func deliver(
+    _ message: borrowing LoggedMessage, _ direct: DirectTopic, _ sequence: UInt64
+  ) {
+    guard let owner = broker.directory.find(message.topic.extracting(direct.client)),
+      Int(owner.loop) == number, sessions.isCurrent(owner.slot, owner.generation),
+      sessions.storedID(owner.slot) == direct.session
+    else { return }
+    let record = sessions.records[owner.slot].lasting
+    guard sessions.lasting[record].flags.contains(.isLive) else { return }
+    templates.begin()
+    identifierList.removeAll(keepingCapacity: true)
+    var kept: UInt32 = 0
+    let wasTaken = takeLogged(
+      MessageView(message, expiresAt: localSecond(message.facts.expiresAt)), owner.slot, sequence,
+      count: 1, qos: message.facts.qos, retain: false, kept: &kept)
+    if !wasTaken { sessions.lasting[record].flags.remove(.isLive) }
+    if kept != 0 { sessions.messages.release(kept) }
   }
 
   /// Sends a message with QoS 0, with the identifiers in `identifierList`: that is owed to nobody, so a
@@ -258,10 +281,13 @@ extension MessageView {
   /// - Parameter expiresAt: the second of the loop's clock; 0 for never.
   @_lifetime(copy message)
   init(_ message: borrowing LoggedMessage, expiresAt: UInt32) {
+    // One for a single session is stored with whom it is for in front of its topic.
+    var topic = message.topic
+    if let direct = DirectTopic(topic) { topic = topic.extracting(direct.topic) }
     self.init(
       facts: MessageFacts(
         qos: QoS(rawValue: message.facts.qos) ?? .atMostOnce, retain: message.facts.retain,
         expiresAt: expiresAt),
-      topic: message.topic, properties: message.properties, payload: message.payload)
+      topic: topic, properties: message.properties, payload: message.payload)
   }
 }

@@ -21,7 +21,7 @@ public final class MQTTBroker: Sendable {
     16 + options.loops * (4 + options.listen.count)
   }
 
-  private let options: ServerOptions
+  let options: ServerOptions
   private let logger: Logger
   let broker: Broker
   private let usesPrivateDescriptors: Bool
@@ -30,9 +30,11 @@ public final class MQTTBroker: Sendable {
   /// Checks the options against the machine, and makes what the loops share.
   /// - Parameter store: where sessions and messages are that outlive the process, opened and not
   ///   started; nil where none do.
+  /// - Parameter hooks: who is asked and told what clients do; nil for nobody.
   /// - Throws: `ServerError`.
   public init(
-    options: ServerOptions, store: (any Store)? = nil, logger: Logger
+    options: ServerOptions, store: (any Store)? = nil, hooks: (any BrokerHooks)? = nil,
+    logger: Logger
   ) throws(ServerError) {
     guard options.loops >= 1 && options.loops <= 64 else {
       throw ServerError(.system, "net.loops is \(options.loops); set it to 1 to 64")
@@ -64,7 +66,8 @@ public final class MQTTBroker: Sendable {
     usesPrivateDescriptors = isPrivate
     do throws(NetError) {
       broker = try Broker(
-        options: options, store: store, connectionLimit: wanted == 0 ? capacity : wanted,
+        options: options, store: store, hooks: hooks,
+        connectionLimit: wanted == 0 ? capacity : wanted,
         logger: logger)
     } catch {
       throw MQTTBroker.serverError(error)
@@ -112,7 +115,8 @@ public final class MQTTBroker: Sendable {
       if isPrivate { try partOpenFiles() }
       loop = try Loop(
         mailbox: broker.mailboxes[number],
-        maximumConnections: min(broker.connectionLimit, Limits.sessionsPerLoop))
+        maximumConnections: min(
+          broker.connectionLimit + Limits.trustedConnections, Limits.sessionsPerLoop))
       for endpoint in wanted {
         let port = try loop.listen(
           on: endpoint.host, port: endpoint.port,

@@ -23,7 +23,13 @@ extension Worker {
     }
     counters.publishesForwarded += 1
     guard let batch = outboxes[target] else { return }
-    batch.append(envelope, message)
+    // The home of a shared subscription has counted its member.
+    if let receiptPart, envelope.member == nil {
+      receiptPart.receipt.join()
+      batch.append(envelope, message, receiptPart)
+    } else {
+      batch.append(envelope, message, nil)
+    }
     if batch.count - batch.announced >= Limits.announcedBytes { announce(batch, to: target) }
     // A full one goes at once: the receiver has work, and nothing is copied to make it larger.
     if batch.count >= Limits.batchBytes { postOutbox(target) }

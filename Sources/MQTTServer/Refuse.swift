@@ -31,7 +31,9 @@ extension Worker {
     loop.connections[slot].owner = 0
     connectionGone(slot)
     loop.finish(slot)
-    if session != 0 { sessionLostConnection(session, publishesWill: true) }
+    if session != 0 {
+      sessionLostConnection(session, publishesWill: true, reason, text())
+    }
   }
 
   /// Sends DISCONNECT to a client that understands one from a server.
@@ -52,8 +54,9 @@ extension Worker {
 
   /// A connection is about to go: what counts connections forgets it. Once for each.
   func connectionGone(_ slot: UInt32) {
-    broker.connectionCount.subtract(1, ordering: .relaxed)
+    broker.forgetConnection(isTrusted: !trusted.isEmpty && trusted.remove(slot) != nil)
     hops.removeValue(forKey: slot)
+    forgetQuestions(slot)
   }
 
   /// Adds a packet to what is written at the end of the turn.

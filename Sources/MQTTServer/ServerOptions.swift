@@ -71,6 +71,10 @@ public struct ServerOptions: Sendable {
   public var sharedSubscriptionAvailable = true
   /// Milliseconds that a stored session stays in memory after its client has gone.
   public var parkAfterMilliseconds = 60_000
+  /// Events of clients that are kept for those who watch.
+  public var watchedEvents = 100_000
+  /// Milliseconds that they are kept on once nobody watches.
+  public var watchMilliseconds = 300_000
   /// What each session may hold.
   public var session = SessionLimits()
 

@@ -86,11 +86,16 @@ extension Worker {
     pendingSubAcks[session] = pending
     guard pending.missing == 0 else { return }
     pendingSubAcks.removeValue(forKey: session)
-    let slot = sessions.records[session].connection
-    guard slot != 0 else { return }
-    sendSubAck(
-      slot, .subAck, pending.packetID, pending.reasons, sessions.records[session].version)
-    release(slot, .subAck)
+    for (asker, reasons) in pending.answers {
+      switch asker {
+      case .client(let packetID):
+        let slot = sessions.records[session].connection
+        guard slot != 0 else { continue }
+        sendSubAck(slot, .subAck, packetID, reasons, sessions.records[session].version)
+        release(slot, .subAck)
+      case .outside(let done): done(.done(reasons))
+      }
+    }
   }
 
   /// Ends a session's membership in one group.

@@ -19,7 +19,10 @@ extension Worker {
       }
       connectionGone(slot)
       loop.finish(slot, within: min(left, Limits.lingerTicks))
-      if session != 0 { sessionLostConnection(session, publishesWill: false) }
+      if session != 0 {
+        sessionLostConnection(
+          session, publishesWill: false, .serverShuttingDown, "the server is shutting down")
+      }
     }
   }
 }

@@ -17,6 +17,8 @@ enum Awaited {
   case connected(session: UInt32, generation: UInt32)
   /// A message of a shared subscription for a session that is not stored.
   case lent(LentMessage)
+  /// Something that was asked for from outside of MQTT.
+  case errand(@Sendable (Worker) -> Void)
   /// What a session has in flight up to a place of its window.
   case window(session: UInt32, generation: UInt32, end: UInt32)
 
@@ -26,7 +28,7 @@ enum Awaited {
     case .acknowledgement(let reply, _, _, _), .unsubscribed(let reply, _, _),
       .subscribed(let reply, _):
       reply
-    case .connected, .window, .left, .lent: nil
+    case .connected, .window, .left, .lent, .errand: nil
     }
   }
 }
@@ -55,6 +57,13 @@ final class StoreClient {
   /// The number of the last publish, and whether its acknowledgement is yet to come.
   private var lastPublish: UInt64 = 0
   private var isUnanswered = false
+  /// Publishes whose receipt is to be told what becomes of them, by their numbers.
+  private var counted: [UInt64: ReceiptPart] = [:]
+  /// The same of those for one client.
+  private var direct: [UInt64: DirectPart] = [:]
+  /// Who waits for the keys of earlier requests, by tag.
+  private var keyReaders: [UInt64: @Sendable ([(key: [UInt8], until: UInt32)]) -> Void] = [:]
+  private var lastTag: UInt64 = 0
   /// How much waits for each connection, by slot: answers keep their order. What has changed for one
   /// connection, which is the same many times in a row, is in `run` until it is another's turn.
   private var waiting: [UInt32: Int] = [:]
@@ -89,9 +98,11 @@ final class StoreClient {
   /// - Parameter appends: whether it goes to the log.
   /// - Parameter isAnswered: whether the next that waits is its acknowledgement, which says so if the
   ///   message is refused.
+  /// - Parameter tellsAbsent: whether clients are to be named that it is kept for and that are away.
+  /// - Parameter receipt: what is told what becomes of it.
   func publish(
     _ facts: LoggedFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
-    appends: Bool, isAnswered: Bool
+    appends: Bool, isAnswered: Bool, tellsAbsent: Bool = false, receipt: ReceiptPart? = nil
   ) {
     let batch = current
     let offset = batch.messages.append(
@@ -101,8 +112,47 @@ final class StoreClient {
       lastPublish += 1
       isUnanswered = true
     }
+    let pending = isAnswered ? lastPublish : receipt.map(number) ?? 0
+    guard tellsAbsent || receipt != nil else {
+      batch.orders.append(.publish(offset: offset, appends: appends, pending: pending))
+      return
+    }
     batch.orders.append(
-      .publish(offset: offset, appends: appends, pending: isAnswered ? lastPublish : 0))
+      .publishCounted(
+        offset: offset, appends: appends, pending: pending, tellsAbsent: tellsAbsent))
+  }
+
+  /// Adds a message for the session of one client.
+  func publish(
+    _ facts: LoggedFacts, topic: Span<UInt8>, properties: Span<UInt8>, payload: Span<UInt8>,
+    to client: [UInt8], tellsAbsent: Bool, receipt: DirectPart
+  ) {
+    let batch = current
+    let offset = batch.messages.append(
+      facts, topic: topic, properties: properties, payload: payload)
+    batch.orderBytes += client.count
+    lastPublish += 1
+    direct[lastPublish] = receipt
+    batch.orders.append(
+      .publishTo(client: client, offset: offset, pending: lastPublish, tellsAbsent: tellsAbsent))
+  }
+
+  private func number(_ part: ReceiptPart) -> UInt64 {
+    lastPublish += 1
+    counted[lastPublish] = part
+    return lastPublish
+  }
+
+  /// Asks for the keys of requests that are remembered.
+  func readKeys(_ done: @escaping @Sendable ([(key: [UInt8], until: UInt32)]) -> Void) {
+    lastTag += 1
+    keyReaders[lastTag] = done
+    add(.readKeys(tag: lastTag))
+  }
+
+  /// The store has answered for the keys.
+  func take(_ keys: [(key: [UInt8], until: UInt32)], tag: UInt64) {
+    keyReaders.removeValue(forKey: tag)?(keys)
   }
 
   /// Hands in what was gathered.
@@ -151,9 +201,27 @@ final class StoreClient {
     (waiting[slot] ?? 0) + (run.slot == slot ? run.change : 0)
   }
 
-  /// A message was refused: its acknowledgement, if it has one, says so.
+  /// The store keeps a message for some subscriptions. Gives it where it is for one client.
+  func keep(_ publish: UInt64, subscriptions: Int) -> DirectPart? {
+    if let part = counted.removeValue(forKey: publish) {
+      part.receipt.keep(part.place, subscriptions: subscriptions)
+      return nil
+    }
+    let found = direct.removeValue(forKey: publish)
+    if let part = found?.part { part.receipt.keep(part.place, subscriptions: subscriptions) }
+    return found
+  }
+
+  /// The client that a message was for has no session: gives the message.
+  func findNoSession(_ publish: UInt64) -> DirectPart? { direct.removeValue(forKey: publish) }
+
+  /// A message was refused: its receipt or its acknowledgement, if it has one, says so.
   func refuse(_ publish: UInt64) {
     guard publish != 0 else { return }
+    if let part = counted.removeValue(forKey: publish) ?? direct.removeValue(forKey: publish)?.part
+    {
+      return part.receipt.refuse(part.place, .quotaExceeded)
+    }
     for place in head..<max(head, awaited.count) where awaited[place].publish == publish {
       guard case .acknowledgement(let reply, let type, let packetID, _) = awaited[place].what else {
         return

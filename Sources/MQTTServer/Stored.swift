@@ -16,14 +16,23 @@ extension Worker {
         while let what = stored?.next(through: ticket) { goOn(what) }
       case .refused(let number): stored?.refuse(number)
       case .segment(let segment): deliver(segment)
-      case .session(let answer): arrive(answer)
-      case .page(let page): take(page)
+      case .session(let answer):
+        noteMissing(answer)
+        arrive(answer)
+      case .page(let page): if page.asker.slot == 0 { takeBacklog(page) } else { take(page) }
+      case .sessions(let list): take(list)
       case .retained(let page): take(page)
       case .due(let clients): attend(clients)
       case .unread(let asker, let count): tellUnread(asker, count)
       case .group(let asker, let image): take(asker, image)
       case .returned(let asker, let group, let sequence): takeReturn(asker, group, sequence)
       case .groupPage(let query, let page): take(query, page)
+      case .kept(let number, let count):
+        if let direct = stored?.keep(number, subscriptions: count) { noteKept(direct) }
+      case .noSession(let number):
+        if let direct = stored?.findNoSession(number) { noteNotKept(direct) }
+      case .absent(let absent): tellOffline(absent)
+      case .keys(let tag, let keys): stored?.take(keys, tag: tag)
       }
     }
   }
@@ -49,6 +58,7 @@ extension Worker {
     case .connected(let session, let generation):
       if sessions.isCurrent(session, generation) { complete(session) }
     case .lent(let lent): takeLent(lent)
+    case .errand(let goOn): goOn(self)
     case .window(let session, let generation, let end):
       guard sessions.isCurrent(session, generation) else { return }
       if sessions.windowStored(session, through: end) { pump(session) }

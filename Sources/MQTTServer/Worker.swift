@@ -31,6 +31,10 @@ struct Hold: OptionSet {
   /// Retained messages that it subscribed to are being looked up: they come before the answers to what
   /// it sends next.
   static let retained = Hold(rawValue: 32)
+  /// Somebody outside is asked about the packet that comes next.
+  static let hook = Hold(rawValue: 64)
+  /// It has published as much as it may in this second.
+  static let rate = Hold(rawValue: 128)
 }
 
 /// The broker's part that one loop runs: its connections, their sessions, and what those subscribe
@@ -52,6 +56,17 @@ final class Worker: LoopHandler {
   /// would have them write to one cache line with each publish.
   private let interest: Unmanaged<InterestIndex>?
   let journal: Journal
+  /// Who is asked and told what clients do; nil for nobody.
+  let hooks: (any BrokerHooks)?
+  let hookPoints: HookPoints
+  /// Whether messages of clients may be refused or changed by others than the broker.
+  let judgesPublishes: Bool
+  /// The topics of messages about which somebody is asked.
+  let askedTopics: TopicSieve
+  /// Whether acknowledgements of some messages are to be told.
+  let tellsDelivered: Bool
+  /// Whether it is to be told that some messages are kept for clients which are away.
+  let tellsOffline: Bool
 
   /// Scratch of one publish.
   var matched = MatchedFilters()
@@ -102,6 +117,27 @@ final class Worker: LoopHandler {
   var retainedReadings: [UInt32: RetainedReading] = [:]
   /// Of the last question for retained messages.
   var lastRetainedTag: UInt32 = 0
+  /// What is told to whom the message goes that is being routed; nil for one of a client.
+  var receiptPart: ReceiptPart?
+  /// Whether the store was handed something that a receipt is to wait for.
+  var isKept = false
+  /// Who clients are, where a hook said so, by session.
+  var identities: [UInt32: Identity] = [:]
+  /// Who clients are that were let in and have no session yet, by slot.
+  var admitted: [UInt32: Identity] = [:]
+  /// What somebody is asked, by the connection that waits for it.
+  var questions: [UInt32: Question] = [:]
+  var lastQuestion: UInt64 = 0
+  /// Whether somebody is to be asked about the PUBLISH that was looked at, and perhaps about those that follow it.
+  var wantsToAsk = false
+  /// Messages in the present second of clients whose rate is bounded, by session.
+  var rates: [UInt32: (second: UInt32, count: Int)] = [:]
+  /// Connections that are not read until the second is over.
+  var slowed: [(slot: UInt32, generation: UInt32, second: UInt32)] = []
+  /// Connections that did not come through a listener but from a server of this process, by slot.
+  var trusted: Set<UInt32> = []
+  /// What is under way here for servers of this process.
+  var outside = OutsideWork()
   var stopDeadline: UInt32 = 0
   /// When the pools give back what they keep; 0 while they keep nothing.
   var trimDue: UInt32 = 0
@@ -122,6 +158,13 @@ final class Worker: LoopHandler {
     stored = broker.durable.map { StoreClient($0, loop: number) }
     outboxes = Array(repeating: nil, count: broker.options.loops)
     journal = Journal(broker.logger)
+    hooks = broker.hooks
+    hookPoints = broker.hooks?.points ?? []
+    askedTopics = TopicSieve(
+      hookPoints.contains(.publish) ? broker.hooks?.publishTopics ?? [] : [])
+    judgesPublishes = !hookPoints.isDisjoint(with: [.connect, .publish])
+    tellsDelivered = hookPoints.contains(.delivered)
+    tellsOffline = hookPoints.contains(.offline)
     if number == 0 && options.systemIntervalMilliseconds > 0 { system = SystemTopics(broker) }
     showMemory()
   }
@@ -156,6 +199,7 @@ final class Worker: LoopHandler {
     let generation = loop.connections[slot].generation
     var offset = 0
     while true {
+      let start = offset
       let phase = loop.connections[slot].phase
       let version = ProtocolVersion(rawValue: loop.connections[slot].dialect) ?? .v5
       if phase == Phase.awaitsConnect && offset < bytes.count
@@ -184,6 +228,11 @@ final class Worker: LoopHandler {
           counters.messagesReceived += 1
           if phase == Phase.connected {
             try handle(slot, packet, header, version)
+            if wantsToAsk {
+              wantsToAsk = false
+              askAboutPublish(slot, bytes, from: offset, version)
+              return Received(consumed: offset, needed: 0)
+            }
           } else if handleConnect(slot, packet, header, rest: bytes, from: offset) {
             return Received(consumed: bytes.count, needed: 0)
           }
@@ -194,7 +243,9 @@ final class Worker: LoopHandler {
         return Received(consumed: bytes.count, needed: 0)
       }
       if mayGoOn(slot, generation) { continue }
-      return Received(consumed: isAlive(slot, generation) ? offset : bytes.count, needed: 0)
+      guard isAlive(slot, generation) else { return Received(consumed: bytes.count, needed: 0) }
+      // What somebody is asked about is handled anew.
+      return Received(consumed: awaitsAnswer(slot) ? start : offset, needed: 0)
     }
   }
 
@@ -241,7 +292,16 @@ final class Worker: LoopHandler {
     let session = loop.connections[slot].owner
     guard session != 0 else { return }
     if case .exhausted = reason { journal.note(self, slot, "closed: out of memory") }
-    sessionLostConnection(session, publishesWill: true)
+    sessionLostConnection(
+      session, publishesWill: true, .unspecifiedError, Worker.text(of: reason))
+  }
+
+  private static func text(of reason: CloseReason) -> String {
+    switch reason {
+    case .peerClosed: "the client closed the connection without a goodbye"
+    case .networkError(let code): "network error \(code)"
+    case .exhausted: "out of memory"
+    }
   }
 
   func timerFired(_ slot: UInt32) {
@@ -249,6 +309,8 @@ final class Worker: LoopHandler {
     guard connection.phase == Phase.connected else {
       if connection.phase == Phase.arriving {
         refuseArrival(slot, "the store does not answer")
+      } else if awaitsAnswer(slot) {
+        refuseArrival(slot, "whoever says whether it may connect does not answer")
       } else {
         refuse(slot, "no CONNECT within the time for it")
       }
@@ -291,7 +353,10 @@ final class Worker: LoopHandler {
     case .shareReturned(let part): takeReturn(part)
     case .shareCredits(let list, let loop): takeCredits(list, loop: loop)
     case .store(let events): take(events)
-    case .storeFails: refuseArrivals()
+    case .storeFails:
+      refuseArrivals()
+      refuseOutside()
+    case .perform(let work): work(self)
     case .stop(let deadline): beginStop(deadline)
     }
   }
@@ -300,9 +365,15 @@ final class Worker: LoopHandler {
   private func take(_ batch: PublishBatch) {
     unsafe batch.withBytes { bytes in
       unsafe loop.lending(bytes) {
-        batch.forEach { envelope, message in
-          if let part = envelope.member {
-            deliverToMember(part, message)
+        batch.forEach { envelope, message, part in
+          if let part {
+            let dropped = counters.publishesDropped
+            if deliver(message, envelope.topicHash) {
+              note(message, for: part, dropped: counters.publishesDropped - dropped)
+            }
+            part.receipt.leave()
+          } else if let member = envelope.member {
+            deliverToMember(member, message)
           } else {
             deliver(message, envelope.topicHash)
           }
@@ -327,6 +398,11 @@ final class Worker: LoopHandler {
       releasePressed()
       if !pressed.isEmpty { sooner(now + 1) }
     }
+    if !slowed.isEmpty {
+      releaseSlowed()
+      if !slowed.isEmpty { sooner(now + 1) }
+    }
+    if outside.isBusy, let tick = workForOutside() { sooner(tick) }
     if stopDeadline != 0 {
       if loop.isEmpty || now >= stopDeadline { loop.stop() } else { sooner(now + 1) }
     }

@@ -18,6 +18,17 @@ public final class Passage: Sendable {
     self.receiver = receiver
   }
 
+  /// Sends an open file from any thread, whose descriptor stays the caller's; false where the passage is
+  /// full, or the system refuses.
+  /// - Parameter number: names it for `Loop.adopt`: differs from all others that are on their way, and from
+  ///   those of loops by being `firstOutsideNumber` or more.
+  public func send(_ descriptor: Int32, number: UInt64) -> Bool {
+    clinux_send_descriptor(sender, descriptor, number) == 0
+  }
+
+  /// Loops number what they send with their own number in bits 32 to 39.
+  public static var firstOutsideNumber: UInt64 { 1 << 40 }
+
   deinit {
     close(sender)
     close(receiver)

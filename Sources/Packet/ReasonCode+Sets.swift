@@ -1,7 +1,7 @@
 /// Which reason codes the standard lets each packet carry; any other is a protocol error.
 extension ReasonCode {
-  /// [MQTT-3.2.2-8]
-  var isAllowedInConnAck: Bool {
+  /// CONNACK [MQTT-3.2.2-8].
+  public var isAllowedInConnAck: Bool {
     switch rawValue {
     case 0x00, 0x80...0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99...0x9D, 0x9F: true
     default: false
@@ -9,7 +9,7 @@ extension ReasonCode {
   }
 
   /// PUBACK and PUBREC [MQTT-3.4.2-1] [MQTT-3.5.2-1].
-  var isAllowedInPubAck: Bool {
+  public var isAllowedInPubAck: Bool {
     switch rawValue {
     case 0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99: true
     default: false
@@ -19,8 +19,8 @@ extension ReasonCode {
   /// PUBREL and PUBCOMP [MQTT-3.6.2-1] [MQTT-3.7.2-1].
   var isAllowedInPubRel: Bool { rawValue == 0x00 || rawValue == 0x92 }
 
-  /// [MQTT-3.9.3-2]
-  var isAllowedInSubAck: Bool {
+  /// SUBACK [MQTT-3.9.3-2].
+  public var isAllowedInSubAck: Bool {
     switch rawValue {
     case 0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2: true
     default: false

@@ -118,6 +118,13 @@ public struct SubscribeEntry: Equatable, Sendable, BitwiseCopyable {
   /// Whether the filter may be subscribed to: not empty, wildcards only where they may stand,
   /// `$share` with a group and a filter. If not, the answer is 0x8F, or 0x80 before MQTT 5.
   public var isValid: Bool
+
+  /// See the properties.
+  public init(filter: ByteRange, options: SubscriptionOptions, isValid: Bool) {
+    self.filter = filter
+    self.options = options
+    self.isValid = isValid
+  }
 }
 
 /// Walks the filters of a SUBSCRIBE that was decoded.

@@ -174,6 +174,12 @@ public final class ShareGroups {
     return sum
   }
 
+  /// Whether a group has a member for which `isReady` holds.
+  public func hasMember(of group: UInt32, where isReady: (ShareMember) -> Bool) -> Bool {
+    guard Int(group) < groups.count, let members = groups[Int(group)]?.members else { return false }
+    return members.contains { isReady($0) }
+  }
+
   /// Whether a group has one member, and which it is.
   public func isOnlyMember(of group: UInt32, loop: UInt8, session: UInt32) -> Bool {
     guard Int(group) < groups.count, let members = groups[Int(group)]?.members else { return false }

@@ -249,6 +249,16 @@ extension SessionTable {
     return get(ring, place).packetID == packetID ? place : nil
   }
 
+  /// The kept body of a message that was sent and that its client is yet to acknowledge, with PUBACK or PUBREC; 0 where
+  /// there is none.
+  public func bodyInFlight(_ slot: UInt32, _ packetID: UInt16) -> UInt32 {
+    let ring = records[slot].outbound
+    guard ring != 0, packetID != 0, let place = find(ring, packetID) else { return 0 }
+    let delivery = get(ring, place)
+    guard delivery.state == .awaitsPubAck || delivery.state == .awaitsPubRec else { return 0 }
+    return delivery.message
+  }
+
   /// Takes PUBACK, PUBREC or PUBCOMP. `isError` is whether its reason code is a failure.
   public func acknowledge(
     _ slot: UInt32, _ packetID: UInt16, _ type: PacketType, isError: Bool

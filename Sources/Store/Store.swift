@@ -190,6 +190,21 @@ public enum StoreOrder: Sendable {
   case giveBack(StoredSessionID, StoredGroupID, sequence: UInt64)
   /// Read what a shared subscription is owed: answered by `StoreEvent.groupPage`.
   indirect case readGroup(GroupQuery)
+  /// As `publish`, and answered by `StoreEvent.kept`, also where nothing is appended, unless `pending` is
+  /// 0; and by `StoreEvent.absent` where `tellsAbsent` says so and there are absent clients.
+  case publishCounted(offset: Int, appends: Bool, pending: UInt64, tellsAbsent: Bool)
+  /// Append the message at an offset of the batch's messages for the session of one client, whatever it
+  /// subscribes to, and for nobody else: under a `DirectTopic`. Answered by `StoreEvent.kept`, `refused`
+  /// (the topic gets too long) or `noSession`, unless `pending` is 0; and by `StoreEvent.absent` where
+  /// `tellsAbsent` says so and the client is away. A message of QoS 0 is not kept; none is retained.
+  indirect case publishTo(client: [UInt8], offset: Int, pending: UInt64, tellsAbsent: Bool)
+  /// List stored sessions: answered by `StoreEvent.sessions`.
+  indirect case listSessions(SessionListQuery)
+  /// Remember the key of a request, 1 to `RequestKey.maximumBytes` bytes, until a second since 1970; or the
+  /// second of one that is remembered already.
+  case remember(key: [UInt8], until: UInt32)
+  /// Give all keys that are remembered and have not expired: answered by `StoreEvent.keys`.
+  case readKeys(tag: UInt64)
 }
 
 /// What a loop is told.
@@ -218,4 +233,16 @@ public enum StoreEvent: Sendable {
   case returned(Asker, StoredGroupID, sequence: UInt64)
   /// The answer to a `readGroup`.
   case groupPage(GroupQuery, LogPage)
+  /// To how many subscriptions a message is owed: each that messages are kept for, and each shared
+  /// subscription once. It comes before the `committed` of its batch, and may come before the segment that
+  /// has the message.
+  case kept(pending: UInt64, subscriptions: Int)
+  /// A message was for the session of a client that has none: it is not kept.
+  case noSession(pending: UInt64)
+  /// Clients that are away and owed a message. It comes behind the segment that has the message.
+  case absent(AbsentClients)
+  /// The answer to a `listSessions`.
+  case sessions(SessionList)
+  /// The answer to a `readKeys`, those first that expire first.
+  case keys(tag: UInt64, [(key: [UInt8], until: UInt32)])
 }

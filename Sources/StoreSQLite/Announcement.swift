@@ -70,8 +70,9 @@ final class Announcement: @unchecked Sendable {
 
   private func run() {
     let filters = scan("SELECT id, text FROM filter WHERE id > ?1 AND readers > 0 ORDER BY id") {
-      // Of a shared subscription, what messages are matched with is a filter too.
-      if !$0.isShareFilter { listener.gainedReaders($0) }
+      // Of a shared subscription, what messages are matched with is a filter too; with an inbox, none
+      // is.
+      if !$0.isShareFilter && !DirectTopic.isDirect($0) { listener.gainedReaders($0) }
     }
     let isAll =
       filters

@@ -9,9 +9,10 @@ extension Engine {
     var next: UInt32 = 0
     records.forEach { message, _ in
       let hasPlace = message.index >= next && message.index < span
-      if !hasPlace || !(1...2).contains(message.facts.qos) || message.topic.count == 0 {
-        isSound = false
-      }
+      let topic = message.topic
+      let isNamed =
+        DirectTopic.isDirect(topic) ? DirectTopic(topic) != nil : topic.count > 0
+      if !hasPlace || !(1...2).contains(message.facts.qos) || !isNamed { isSound = false }
       next = hasPlace ? message.index + 1 : span
     }
     return isSound

@@ -13,29 +13,37 @@ final class OpenSegment {
   private(set) var expiresAt: UInt32 = 1
   /// Messages that somebody is owed.
   private(set) var owedMessages = 0
+  /// Clients that are away, of messages that are to be told with them.
+  var notices: [AbsentNotice] = []
 
   init(first: UInt64) { self.first = first }
 
-  /// Adds a message that filters matched.
-  func append(_ message: borrowing LoggedMessage, owed: UInt32, filters ids: [UInt32]) {
+  /// Adds a message that filters matched, under a topic; gives its place among the records.
+  func append(
+    _ message: borrowing LoggedMessage, _ facts: LoggedFacts, topic: Span<UInt8>, owed: UInt32,
+    filters ids: [UInt32]
+  ) -> Int {
     let index = UInt32(records.count)
-    records.append(
-      message.facts, topic: message.topic, properties: message.properties,
-      payload: message.payload, index: index, owed: owed, filters: ids.span)
-    guard owed > 0 else { return }
+    let offset = records.append(
+      facts, topic: topic, properties: message.properties, payload: message.payload, index: index,
+      owed: owed, filters: ids.span)
+    guard owed > 0 else { return offset }
     owedMessages += 1
     for id in ids { filters[id, default: []].append(littleEndian: UInt16(index)) }
-    let expiry = message.facts.expiresAt
+    let expiry = facts.expiresAt
     expiresAt = expiry == 0 || expiresAt == 0 ? 0 : max(expiresAt, expiry)
+    return offset
   }
 }
 
 /// Messages: how they enter the log and leave it.
 extension Engine {
   /// Appends a message that stored sessions are owed, and retains one that is to be.
+  /// - Returns: How many subscriptions it is owed to; nil where it was refused.
   func publish(
-    _ message: borrowing LoggedMessage, loop: Int, appends: Bool, pending: UInt64
-  ) throws(DatabaseError) {
+    _ message: borrowing LoggedMessage, loop: Int, appends: Bool, pending: UInt64,
+    tellsAbsent: Bool = false
+  ) throws(DatabaseError) -> UInt32? {
     let facts = message.facts
     if facts.retain {
       let topic = message.topic
@@ -43,10 +51,10 @@ extension Engine {
         facts, topic: topic, properties: message.properties, payload: message.payload)
       guard wasKept else {
         effects.append(.event(loop: loop, .refused(pending: pending)))
-        return
+        return nil
       }
     }
-    guard appends, facts.qos > 0 else { return }
+    guard appends, facts.qos > 0 else { return 0 }
     let topic = message.topic
     if !filters.hasExact(topic) { _ = try lookUp(topic) }
     var owed: UInt32 = 0
@@ -56,12 +64,27 @@ extension Engine {
       owed &+= known.readers
       matchedFilters.append(known.id)
     }
+    let absent = tellsAbsent ? try absentReaders(publisher: facts.publisher) : nil
+    try append(message, facts, topic: topic, owed: owed, loop: loop, absent: absent)
+    return owed
+  }
+
+  /// Appends a message that the filters of `matchedFilters` matched.
+  /// - Parameter absent: clients to be told of with it; nil for none.
+  func append(
+    _ message: borrowing LoggedMessage, _ facts: LoggedFacts, topic: Span<UInt8>, owed: UInt32,
+    loop: Int, absent: AbsentReaders?
+  ) throws(DatabaseError) {
     // One that nobody is owed is written with the others of its segment, if there are any: loops had
     // reason to think that somebody is, and wait for it.
     let segment = open ?? OpenSegment(first: nextSequence)
     open = segment
-    segment.append(message, owed: owed, filters: matchedFilters)
+    let offset = segment.append(
+      message, facts, topic: topic, owed: owed, filters: matchedFilters)
     segment.loops |= listener.loops(for: topic)
+    if let absent, !absent.clients.isEmpty || absent.more > 0 {
+      segment.notices.append(AbsentNotice(loop: loop, offset: offset, readers: absent))
+    }
     nextSequence += 1
     if owed > 0 { appended += 1 }
     if segment.records.byteCount >= StoreConstants.segmentBytes
@@ -82,6 +105,12 @@ extension Engine {
       cache(SegmentState(segment, appendedAt: now))
     }
     effects.append(.segment(segment, loops: filled.loops))
+    for notice in filled.notices {
+      let absent = AbsentClients(
+        place: LogPlace(segment: segment, offset: notice.offset), clients: notice.readers.clients,
+        more: notice.readers.more)
+      effects.append(.event(loop: notice.loop, .absent(absent)))
+    }
   }
 
   /// Adds the row of a segment, and one for each filter.

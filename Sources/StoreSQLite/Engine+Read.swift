@@ -27,9 +27,9 @@ extension Engine {
     let list = try database.statement(
       """
       SELECT f.text, s.options, s.identifier FROM subscription s JOIN filter f ON f.id = s.filter
-      WHERE s.session = ?1
+      WHERE s.session = ?1 AND s.options & ?2 = 0
       """)
-    list.bind(1, id)
+    list.bind(1, id).bind(2, UInt32(SubscriptionRow.isInbox))
     while try list.step() {
       subscriptions.append(
         StoredSubscription(
@@ -125,6 +125,33 @@ extension Engine {
     return page
   }
 
+  /// Stored sessions in the order of their client ids, from one on.
+  func list(_ query: SessionListQuery) throws(DatabaseError) -> SessionList {
+    // Bytes of 0 and up follow what they stand behind, and no client id has one of 255.
+    let after = query.after.isEmpty ? [] : query.after + [0]
+    let start = after.lexicographicallyPrecedes(query.prefix) ? query.prefix : after
+    let maximum = min(max(query.maximum, 1), SessionListQuery.maximumSessions)
+    let rows = try database.statement(
+      """
+      SELECT client, version, connected FROM session WHERE client >= ?1 AND client < ?2
+      ORDER BY client LIMIT ?3
+      """)
+    rows.bind(1, start).bind(2, query.prefix + [0xFF]).bind(3, Int64(maximum + 1))
+    var list = SessionList(tag: query.tag, entries: [], isEnd: true)
+    while try rows.step() {
+      guard list.entries.count < maximum else {
+        list.isEnd = false
+        rows.reset()
+        break
+      }
+      list.entries.append(
+        SessionList.Entry(
+          client: rows.bytes(0), isConnected: rows.unsigned(2) == epoch,
+          version: UInt8(truncatingIfNeeded: rows.number(1))))
+    }
+    return list
+  }
+
   /// A subscription of QoS 0: nothing is owed through it, but what comes because of another bears its
   /// identifier.
   struct Bystander {
@@ -144,7 +171,11 @@ extension Engine {
   private func add(_ others: [Bystander], to item: inout LogItem, _ session: StoredSessionID) {
     for other in others {
       let (matches, facts) = item.place.segment.records.withMessage(at: item.place.offset) {
-        (filterMatches(other.filter.span, topic: $0.topic), $0.facts)
+        // A message to one client comes through no subscription.
+        (
+          !DirectTopic.isDirect($0.topic) && filterMatches(other.filter.span, topic: $0.topic),
+          $0.facts
+        )
       }
       guard matches, item.sequence > other.row.position,
         other.row.options & 4 == 0 || facts.publisher != session

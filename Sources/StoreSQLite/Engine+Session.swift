@@ -218,13 +218,19 @@ extension Engine {
     query.bind(1, text)
     defer { query.reset() }
     guard try query.step() else {
-      if !text.hasWildcard || text.isShareFilter { filters.set(text, FilterCache.Known()) }
+      if !text.hasWildcard || text.isShareFilter { remember(text, FilterCache.Known()) }
       return nil
     }
     let found = FilterCache.Known(
       id: query.word(0), readers: query.word(1), isWildcard: query.number(2) != 0)
-    filters.set(text, found)
+    remember(text, found)
     return found
+  }
+
+  /// Has a filter in the cache, unless no topic is matched with it: an inbox would only take the place of
+  /// one that is asked for again.
+  private func remember(_ text: Span<UInt8>, _ known: FilterCache.Known) {
+    if !DirectTopic.isDirect(text) { filters.set(text, known) }
   }
 
   func text(of filter: UInt32) throws(DatabaseError) -> [UInt8] {
@@ -255,13 +261,13 @@ extension Engine {
     try database.statement(
       "UPDATE filter SET subscriptions = subscriptions + ?2, readers = ?3 WHERE id = ?1"
     ).bind(1, filter.id).bind(2, subscriptions).bind(3, after.readers).run()
-    filters.set(text, after)
-    let isShared = text.isShareFilter
-    if before == 0 && after.readers > 0 {
-      if isShared { try beginGroup(filter.id, text) } else { gain(text) }
-    }
-    if before > 0 && after.readers == 0 {
-      if isShared { try endGroup(filter.id, text) } else { lose(text) }
+    remember(text, after)
+    if text.isShareFilter {
+      if before == 0 && after.readers > 0 { try beginGroup(filter.id, text) }
+      if before > 0 && after.readers == 0 { try endGroup(filter.id, text) }
+    } else if !DirectTopic.isDirect(text) {
+      if before == 0 && after.readers > 0 { gain(text) }
+      if before > 0 && after.readers == 0 { lose(text) }
     }
     guard subscriptions < 0 else { return }
     let delete = try database.statement(
@@ -269,8 +275,7 @@ extension Engine {
     try delete.bind(1, filter.id).run()
     if database.changes > 0 {
       try database.statement("DELETE FROM unread WHERE filter = ?1").bind(1, filter.id).run()
-      filters.set(
-        text, FilterCache.Known(id: 0, readers: 0, isWildcard: filter.isWildcard))
+      remember(text, FilterCache.Known(id: 0, readers: 0, isWildcard: filter.isWildcard))
     }
   }
 }

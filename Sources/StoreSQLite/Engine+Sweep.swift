@@ -13,6 +13,7 @@ extension Engine {
     if try keepLimits() { hasMore = true }
     if try limitSessions() { hasMore = true }
     if try expireRetained() { hasMore = true }
+    if try expireRequests() { hasMore = true }
     try compactSome()
     try tellDue()
     return hasMore

@@ -43,6 +43,8 @@ final class Engine {
   var progress: [StoredSessionID: SessionProgress] = [:]
   /// Scratch of one message: the rows of the filters that match.
   var matchedFilters: [UInt32] = []
+  /// Subscriptions that may still be looked at to tell who is away.
+  var absentVisits = StoreConstants.absentVisits
   /// Segments whose counts have changed.
   var touched: [SegmentState] = []
   /// What is to be told once the transaction is committed, in order.
@@ -83,6 +85,7 @@ final class Engine {
     var sessions: Int64 = 0
     var retained: Int64 = 0
     var retainedBytes: Int64 = 0
+    var requests: Int64 = 0
   }
 
   /// Something that loops are told.
@@ -141,6 +144,7 @@ final class Engine {
     totals.sessions = try meta("sessions")
     totals.retained = try meta("retained")
     totals.retainedBytes = try meta("retained-bytes")
+    totals.requests = try meta("requests")
     storedTotals = totals
     nextSequence = max(1, UInt64(try meta("next-sequence")))
     storedSequence = nextSequence
@@ -199,6 +203,7 @@ final class Engine {
         try setMeta("retained", totals.retained)
         try setMeta("retained-bytes", totals.retainedBytes)
       }
+      if totals.requests != storedTotals.requests { try setMeta("requests", totals.requests) }
     }
   }
 
@@ -231,6 +236,7 @@ final class Engine {
     gainedClients.removeAll()
     lostClients.removeAll()
     appended = 0
+    absentVisits = StoreConstants.absentVisits
   }
 
   /// The transaction was rolled back: forgets all that may differ from the database.
@@ -267,7 +273,7 @@ final class Engine {
       switch order {
       case .publish(let offset, let appends, let pending):
         try batch.messages.withMessage(at: offset) { message throws(DatabaseError) in
-          try publish(message, loop: batch.loop, appends: appends, pending: pending)
+          _ = try publish(message, loop: batch.loop, appends: appends, pending: pending)
         }
       case .create(let id, let client, let presence, let progress):
         try create(id, client, presence, progress)
@@ -302,6 +308,22 @@ final class Engine {
       case .readGroup(let query):
         try closeSegment()
         try tell(batch.loop, .groupPage(query, read(query)))
+      case .publishCounted(let offset, let appends, let pending, let tellsAbsent):
+        try batch.messages.withMessage(at: offset) { message throws(DatabaseError) in
+          let owed = try publish(
+            message, loop: batch.loop, appends: appends, pending: pending, tellsAbsent: tellsAbsent)
+          if let owed { tellKept(owed, loop: batch.loop, pending: pending) }
+        }
+      case .publishTo(let client, let offset, let pending, let tellsAbsent):
+        try batch.messages.withMessage(at: offset) { message throws(DatabaseError) in
+          try publish(
+            message, to: client, loop: batch.loop, pending: pending, tellsAbsent: tellsAbsent)
+        }
+      case .listSessions(let query):
+        effects.append(.event(loop: batch.loop, .sessions(try list(query))))
+      case .remember(let key, let until): try remember(key, until: until)
+      case .readKeys(let tag):
+        effects.append(.event(loop: batch.loop, .keys(tag: tag, try readKeys())))
       }
     }
     effects.append(.event(loop: batch.loop, .committed(ticket: batch.ticket)))

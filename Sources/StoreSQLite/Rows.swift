@@ -95,6 +95,12 @@ struct SubscriptionRow: BitwiseCopyable {
   /// Set in the options of a row whose filter is a shared subscription's.
   static var isShared: UInt8 { 0x40 }
 
+  /// Set in the options of a row whose filter is the session's inbox.
+  static var isInbox: UInt8 { 0x80 }
+
+  /// The options of an inbox: whatever was published with QoS 1 or 2 comes as such.
+  static var inboxOptions: UInt8 { isInbox | 2 }
+
   /// Whether messages are kept for it, or for its group.
   var isKept: Bool { SubscriptionRow.isKept(options) }
 

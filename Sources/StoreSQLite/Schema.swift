@@ -8,7 +8,7 @@ enum Schema {
 
   /// `steps[n]` makes a store of version `n` one of version `n + 1`; version 0 is an empty file. What
   /// was released is never changed, only added to.
-  static let steps: [String] = [first]
+  static let steps: [String] = [first, second]
 
   private static let first = """
     -- Numbers that go on from one run to the next.
@@ -77,5 +77,17 @@ enum Schema {
       id INTEGER PRIMARY KEY, topic BLOB NOT NULL UNIQUE, qos INTEGER NOT NULL,
       expires_at INTEGER NOT NULL, properties BLOB NOT NULL, payload BLOB NOT NULL);
     CREATE INDEX retained_expiry ON retained (expires_at) WHERE expires_at > 0;
+    """
+
+  private static let second = """
+    -- Whom a message is owed, by the filters that it matches. The options are in it so that it is all that
+    -- is read.
+    CREATE INDEX subscription_reader ON subscription (filter, session, options)
+      WHERE options & 3 <> 0;
+
+    -- Keys of requests that are not to be done twice, until a second.
+    CREATE TABLE request (key BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX request_until ON request (until);
+    INSERT INTO meta VALUES ('requests', 0);
     """
 }

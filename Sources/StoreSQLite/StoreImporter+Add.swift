@@ -25,7 +25,8 @@ extension StoreImporter {
 
   func add(_ filter: StoreItem.Filter) throws(DatabaseError) {
     let text = filter.text.span
-    guard filter.id > 0, validateTopicFilter(text) else {
+    guard filter.id > 0, validateTopicFilter(text) || DirectTopic.session(ofInbox: text) != nil
+    else {
       throw .invalid("it is no filter with a number")
     }
     let isWildcard = text.hasWildcard && !text.isShareFilter
@@ -102,6 +103,7 @@ extension StoreImporter {
         .bind(1, session.id).bind(2, session.missed).run()
     }
     for subscription in session.subscriptions { try add(subscription, of: session.id) }
+    if let position = session.inbox { try addInbox(of: session.id, position: position) }
     totals.sessions += 1
   }
 
@@ -135,6 +137,9 @@ extension StoreImporter {
     guard subscription.options & 0xC0 == 0, subscription.qos <= 2 else {
       throw .invalid("options of a subscription can't be \(subscription.options)")
     }
+    guard !DirectTopic.isDirect(subscription.filter.span) else {
+      throw .invalid("nobody subscribes to an inbox")
+    }
     let filter = try find(subscription.filter)
     var options = subscription.options
     if subscription.filter.span.isShareFilter { options |= SubscriptionRow.isShared }
@@ -142,6 +147,27 @@ extension StoreImporter {
       .bind(1, session).bind(2, filter).bind(3, UInt32(options)).bind(4, subscription.identifier)
       .bind(5, detail.position).run()
     try count(filter, isReader: SubscriptionRow.isKept(options))
+  }
+
+  private func addInbox(
+    of session: StoredSessionID, position: UInt64
+  ) throws(DatabaseError) {
+    try check(position, "the position of the inbox")
+    let filter = try find(DirectTopic.inbox(of: session))
+    try database.statement("INSERT INTO subscription VALUES (?1, ?2, ?3, 0, ?4)")
+      .bind(1, session).bind(2, filter).bind(3, UInt32(SubscriptionRow.inboxOptions))
+      .bind(4, position).run()
+    try count(filter, isReader: true)
+  }
+
+  func add(_ request: StoreItem.Request) throws(DatabaseError) {
+    try closeSegment()
+    guard (1...RequestKey.maximumBytes).contains(request.key.count) else {
+      throw .invalid("the key of a request has 1 to \(RequestKey.maximumBytes) bytes")
+    }
+    try database.statement("INSERT INTO request VALUES (?1, ?2)")
+      .bind(1, request.key).bind(2, request.until).run()
+    totals.requests += 1
   }
 
   func add(_ retained: StoreItem.Retained) throws(DatabaseError) {
@@ -166,6 +192,9 @@ func innerFilter(_ text: Span<UInt8>) -> [UInt8]? {
 }
 
 extension [UInt8] {
-  /// The text between quotation marks, for people.
-  var quoted: String { "'\(String(decoding: self, as: UTF8.self))'" }
+  /// The text between quotation marks, for people; of an inbox, whose it is.
+  var quoted: String {
+    if let session = DirectTopic.session(ofInbox: span) { return "'inbox of session \(session)'" }
+    return "'\(String(decoding: self, as: UTF8.self))'"
+  }
 }

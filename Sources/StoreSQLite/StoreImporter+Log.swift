@@ -27,11 +27,15 @@ extension StoreImporter {
       throw .invalid(
         "sequence number \(message.sequence) does not rise, or is not below next_sequence")
     }
+    let direct = DirectTopic(message.topic.span)
     guard (1...2).contains(message.facts.qos), message.topic.count <= Int(UInt16.max),
-      message.filters.count <= Int(UInt16.max), validateTopicName(message.topic.span)
+      message.filters.count <= Int(UInt16.max), isTopic(message.topic.span)
     else { throw .invalid("topic or QoS of the message can't be") }
     lastSequence = message.sequence
-    for filter in message.filters { try requireFilter(filter) }
+    if let direct {
+      try require(direct.session, of: message.topic.span.extracting(direct.client))
+    }
+    for filter in message.filters { try requireFilter(filter, inboxOf: direct?.session) }
     if owed == nil { owed = try OwedCounts(database) }
     let count = try owed?.count(message.sequence, filters: message.filters.span) ?? 0
     guard count > 0 else { return }
@@ -48,10 +52,26 @@ extension StoreImporter {
     open?.append(message, owed: UInt32(clamping: count))
   }
 
-  private func requireFilter(_ id: UInt32) throws(DatabaseError) {
-    let query = try database.statement("SELECT 1 FROM filter WHERE id = ?1").bind(1, id)
+  /// Whether a filter is there, and the inbox of a session or, without one, of none.
+  private func requireFilter(
+    _ id: UInt32, inboxOf session: StoredSessionID?
+  ) throws(DatabaseError) {
+    let query = try database.statement("SELECT text FROM filter WHERE id = ?1").bind(1, id)
     defer { query.reset() }
     guard try query.step() else { throw .invalid("filter \(id) was not told before") }
+    guard query.withBytes(0, { DirectTopic.session(ofInbox: $0) }) == session else {
+      throw .invalid("filter \(id) can't match the message")
+    }
+  }
+
+  /// Whether a message to one client is for one that has the session.
+  private func require(
+    _ session: StoredSessionID, of client: Span<UInt8>
+  ) throws(DatabaseError) {
+    let query = try database.statement("SELECT 1 FROM session WHERE id = ?1 AND client = ?2")
+      .bind(1, session).bind(2, client)
+    defer { query.reset() }
+    guard try query.step() else { throw .invalid("the message's client has no such session") }
   }
 
   /// Writes the segment that is being filled, if one is.
@@ -86,4 +106,12 @@ extension ImportedSegment {
     let expiry = message.facts.expiresAt
     expiresAt = expiry == 0 || expiresAt == 0 ? 0 : max(expiresAt, expiry)
   }
+}
+
+/// Whether a topic can be one of the log: a topic name, or what stands for a message to one client.
+func isTopic(_ topic: Span<UInt8>) -> Bool {
+  guard DirectTopic.isDirect(topic) else { return validateTopicName(topic) }
+  guard let direct = DirectTopic(topic) else { return false }
+  return validateUTF8String(topic.extracting(direct.client))
+    && validateTopicName(topic.extracting(direct.topic))
 }

@@ -123,6 +123,7 @@ public final class StoreImporter {
       case .session(let session): try add(session)
       case .message(let message): try add(message)
       case .retained(let retained): try add(retained)
+      case .request(let request): try add(request)
       case .end(let count):
         guard count == itemCount else {
           throw DatabaseError.invalid("\(count) things should have come, not \(itemCount)")
@@ -182,6 +183,7 @@ public final class StoreImporter {
       ("clock", Int64(head.clock)), ("unread", Int64(clamping: head.unread)),
       ("messages", totals.messages), ("bytes", totals.bytes), ("sessions", totals.sessions),
       ("retained", totals.retained), ("retained-bytes", totals.retainedBytes),
+      ("requests", totals.requests),
     ]
     for (name, value) in numbers {
       try database.run("UPDATE meta SET value = \(value) WHERE name = '\(name)'")
@@ -207,7 +209,7 @@ extension DatabaseError {
 }
 
 extension StoreItem {
-  fileprivate static let lastPhase = 6
+  fileprivate static let lastPhase = 7
 
   fileprivate var phase: Int {
     switch self {
@@ -217,6 +219,7 @@ extension StoreItem {
     case .session: 3
     case .message: 4
     case .retained: 5
+    case .request: 6
     case .end: StoreItem.lastPhase
     }
   }
@@ -229,6 +232,7 @@ extension StoreItem {
     case .session: "a session"
     case .message: "a message"
     case .retained: "a retained message"
+    case .request: "the key of a request"
     case .end: "the end"
     }
   }

@@ -9,6 +9,7 @@ public enum StoreItem: Sendable, Equatable {
   case session(Session)
   case message(Message)
   case retained(Retained)
+  case request(Request)
   /// How many items came before.
   case end(UInt64)
 
@@ -41,7 +42,7 @@ public enum StoreItem: Sendable, Equatable {
   public struct Filter: Sendable, Equatable {
     /// Its number, by which messages name it.
     public var id: UInt32
-    /// The whole text.
+    /// The whole text; of a session's inbox as `DirectTopic` has it.
     public var text: [UInt8]
     /// How many messages of it went unread in all, up to sequence numbers.
     public var unread: [Unread]
@@ -106,19 +107,22 @@ public enum StoreItem: Sendable, Equatable {
     public var progress: SessionProgress
     /// Messages that were dropped because too many waited for it, until its client is told.
     public var missed: UInt64
+    /// The sequence number behind which messages to its client alone are owed; nil where it has no inbox.
+    public var inbox: UInt64?
     /// What it subscribed to.
     public var subscriptions: [SessionDetail.Subscription]
 
     /// See the properties.
     public init(
       id: StoredSessionID, client: [UInt8], presence: SessionPresence, progress: SessionProgress,
-      missed: UInt64 = 0, subscriptions: [SessionDetail.Subscription]
+      missed: UInt64 = 0, inbox: UInt64? = nil, subscriptions: [SessionDetail.Subscription]
     ) {
       self.id = id
       self.client = client
       self.presence = presence
       self.progress = progress
       self.missed = missed
+      self.inbox = inbox
       self.subscriptions = subscriptions
     }
   }
@@ -133,7 +137,7 @@ public enum StoreItem: Sendable, Equatable {
     public var facts: LoggedFacts
     /// The filters that matched it, by their numbers.
     public var filters: [UInt32]
-    /// The topic name.
+    /// The topic name; of a message to one client as `DirectTopic` has it.
     public var topic: [UInt8]
     /// Properties that are forwarded, encoded as MQTT 5 has them.
     public var properties: [UInt8]
@@ -177,6 +181,20 @@ public enum StoreItem: Sendable, Equatable {
       self.expiresAt = expiresAt
       self.properties = properties
       self.payload = payload
+    }
+  }
+
+  /// The key of a request that is not to be done twice.
+  public struct Request: Sendable, Equatable {
+    /// The key.
+    public var key: [UInt8]
+    /// Second since 1970 at which it is forgotten.
+    public var until: UInt32
+
+    /// See the properties.
+    public init(key: [UInt8], until: UInt32) {
+      self.key = key
+      self.until = until
     }
   }
 }

@@ -1,3 +1,5 @@
+import Store
+
 /// How much a store keeps.
 public struct StoreLimits: Sendable {
   /// Messages in the log; the oldest go first. 0 for any number.
@@ -14,6 +16,9 @@ public struct StoreLimits: Sendable {
   public var maximumRetainedMessages = 1_000_000
   /// Bytes of topics, properties and payloads of all retained messages.
   public var maximumRetainedBytes = 256 << 20
+
+  /// Keys of requests that are remembered; those that expire first go first.
+  public var maximumRequests = RequestKey.maximumCount
 
   /// The defaults of the configuration.
   public init() {}
@@ -43,6 +48,9 @@ enum StoreConstants {
   static var limitedMessages: Int { 4096 }
   /// Retained topics that one question looks at before others have their turn.
   static var retainedVisits: Int { 2048 }
+  /// Subscriptions that one transaction looks at to tell which clients are away: about a fifth of a second,
+  /// and some 8 MiB of client ids. Those of further messages are counted only.
+  static var absentVisits: Int { 100_000 }
   /// Seconds after which a segment of which less than half is owed is written anew.
   static var compactionAge: UInt32 { 10 }
   /// Pages of the write-ahead log from which on they are copied into the file: 16 MiB.

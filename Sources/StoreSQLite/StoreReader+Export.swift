@@ -13,7 +13,8 @@ extension StoreReader {
     }
     try reading { () throws(DatabaseError) in
       guard give(.head(try head())), try exportFilters(give), try exportShares(give),
-        try exportSessions(give), try exportMessages(give), try exportRetained(give)
+        try exportSessions(give), try exportMessages(give), try exportRetained(give),
+        try exportRequests(give)
       else { return }
       _ = body(.end(count))
     }
@@ -72,7 +73,7 @@ extension StoreReader {
       let session = StoreItem.Session(
         id: id, client: rows.bytes(1), presence: StoreReader.presence(rows, from: 2),
         progress: try engine.readProgress(id), missed: try engine.missed(id),
-        subscriptions: try subscriptions(of: id))
+        inbox: try inbox(of: id), subscriptions: try subscriptions(of: id))
       guard give(.session(session)) else { return false }
     }
     return true
@@ -103,6 +104,17 @@ extension StoreReader {
       }
     }
     return goesOn
+  }
+
+  private func exportRequests(_ give: (StoreItem) -> Bool) throws(DatabaseError) -> Bool {
+    let rows = try database.statement("SELECT key, until FROM request ORDER BY key")
+    defer { rows.reset() }
+    while try rows.step() {
+      guard give(.request(StoreItem.Request(key: rows.bytes(0), until: rows.word(1)))) else {
+        return false
+      }
+    }
+    return true
   }
 
   /// Those of some filters that somebody subscribes to.

@@ -25,6 +25,8 @@ public struct StoreSummary: Sendable, Equatable {
   public var subscriptions: UInt64 = 0
   /// Different filters of them.
   public var filters: UInt64 = 0
+  /// Sessions whose clients were sent a message of their own.
+  public var inboxes: UInt64 = 0
   /// Shared subscriptions that messages are kept for.
   public var shares: UInt64 = 0
   /// Messages in the log, the bytes of their records, and the segments that they are in.
@@ -43,6 +45,8 @@ public struct StoreSummary: Sendable, Equatable {
   public var retainedBytes: UInt64 = 0
   /// Messages that went unread in all, because they expired or the log was full.
   public var unread: UInt64 = 0
+  /// Keys of requests that are remembered.
+  public var requests: UInt64 = 0
 }
 
 /// A session as a list has it.
@@ -107,11 +111,19 @@ extension StoreReader {
       summary.retained = try meta("retained")
       summary.retainedBytes = try meta("retained-bytes")
       summary.unread = try meta("unread")
+      summary.requests = try meta("requests")
       summary.nextSequence = try meta("next-sequence")
       summary.connected = try count(
         "SELECT count(*) FROM session WHERE connected > 0 AND connected = \(summary.epoch)")
-      summary.subscriptions = try count("SELECT count(*) FROM subscription")
-      summary.filters = try count("SELECT count(*) FROM filter")
+      // Text that begins with "$" and U+0000. Each has one subscription.
+      summary.inboxes = try count(
+        "SELECT count(*) FROM filter WHERE text >= X'2400' AND text < X'2401'")
+      func others(_ table: String) throws(DatabaseError) -> UInt64 {
+        let all = try count("SELECT count(*) FROM \(table)")
+        return all - min(all, summary.inboxes)
+      }
+      summary.subscriptions = try others("subscription")
+      summary.filters = try others("filter")
       summary.shares = try count("SELECT count(*) FROM share")
       summary.segments = try count("SELECT count(*) FROM log")
       summary.oldestAppendedAt = try database.number(
@@ -129,9 +141,10 @@ extension StoreReader {
         """
         SELECT s.client, s.version, s.connected, s.expiry_interval, s.expires_at, s.will_due_at, NULL,
           p.cursor, length(p.window), length(p.inbound),
-          (SELECT count(*) FROM subscription x WHERE x.session = s.id)
+          (SELECT count(*) FROM subscription x WHERE x.session = s.id AND x.options & ?1 = 0)
         FROM session s LEFT JOIN progress p ON p.session = s.id ORDER BY s.id
-        """)
+        """
+      ).bind(1, UInt32(SubscriptionRow.isInbox))
       defer { rows.reset() }
       while try rows.step() {
         let line = SessionLine(
@@ -144,14 +157,15 @@ extension StoreReader {
     }
   }
 
-  /// Calls `body` with each filter that sessions subscribe to, in no certain order, until it says
-  /// false.
+  /// Calls `body` with each filter that sessions subscribe to, their inboxes left out, in no certain order,
+  /// until it says false.
   /// - Throws: `StoreToolError` where the file can't be read or is damaged.
   public func forEachFilter(_ body: (FilterLine) -> Bool) throws(StoreToolError) {
     try reading { () throws(DatabaseError) in
       let rows = try database.statement("SELECT text, subscriptions, readers FROM filter")
       defer { rows.reset() }
       while try rows.step() {
+        if rows.withBytes(0, { DirectTopic.isDirect($0) }) { continue }
         let line = FilterLine(
           filter: rows.bytes(0), subscriptions: rows.unsigned(1), readers: rows.unsigned(2))
         guard body(line) else { return }

@@ -10,8 +10,13 @@ public struct SessionDetail: Sendable {
   public var presence: SessionPresence
   /// What it has in flight, and how far it has read the log.
   public var progress: SessionProgress
+  /// The sequence number behind which messages to its client alone are owed; nil where it has no inbox.
+  public var inbox: UInt64?
   /// What it subscribed to.
   public var subscriptions: [Subscription]
+  /// The topics of the messages of its window that the log has, by sequence number; those of messages to its
+  /// client alone as `DirectTopic` has them.
+  public var topics: [UInt64: [UInt8]]
   /// Messages of its window that the log has no more.
   public var missing: UInt64
   /// Messages that it is owed behind its cursor.
@@ -63,20 +68,34 @@ extension StoreReader {
     let backlog = try backlog(of: id, after: progress.cursor)
     var detail = SessionDetail(
       id: id, client: client, presence: presence, progress: progress,
-      subscriptions: try subscriptions(of: id), missing: 0, backlog: UInt64(backlog.count),
-      isBacklogComplete: backlog.isComplete, unread: 0)
+      inbox: try inbox(of: id), subscriptions: try subscriptions(of: id), topics: [:], missing: 0,
+      backlog: UInt64(backlog.count), isBacklogComplete: backlog.isComplete, unread: 0)
     for row in try engine.rows(of: id) where row.isReader {
       detail.unread &+= try engine.unread(row.filter, after: max(progress.cursor, row.position))
     }
     detail.unread &+= try engine.missed(id)
     for entry in progress.window where entry.sequence != 0 {
-      if try engine.state(of: entry.sequence)?.place(of: entry.sequence) == nil {
+      if let place = try engine.state(of: entry.sequence)?.place(of: entry.sequence) {
+        detail.topics[entry.sequence] = place.segment.records.withMessage(at: place.offset) {
+          $0.topic.array
+        }
+      } else {
         detail.missing += 1
         detail.unread &+= 1
       }
       engine.trimCache()
     }
     return detail
+  }
+
+  /// The sequence number behind which messages to a session's client alone are owed; nil where it has no
+  /// inbox.
+  func inbox(of id: StoredSessionID) throws(DatabaseError) -> UInt64? {
+    let row = try database.statement(
+      "SELECT position FROM subscription WHERE session = ?1 AND options & ?2 <> 0"
+    ).bind(1, id).bind(2, UInt32(SubscriptionRow.isInbox))
+    defer { row.reset() }
+    return try row.step() ? row.unsigned(0) : nil
   }
 
   /// What a session subscribed to, in the order of the rows of its filters.
@@ -87,9 +106,10 @@ extension StoreReader {
     let rows = try database.statement(
       """
       SELECT f.text, s.options, s.identifier, s.position FROM subscription s
-      JOIN filter f ON f.id = s.filter WHERE s.session = ?1 ORDER BY s.filter
+      JOIN filter f ON f.id = s.filter WHERE s.session = ?1 AND s.options & ?2 = 0
+      ORDER BY s.filter
       """
-    ).bind(1, id)
+    ).bind(1, id).bind(2, UInt32(SubscriptionRow.isInbox))
     while try rows.step() {
       let subscription = StoredSubscription(
         filter: rows.bytes(0), options: UInt8(truncatingIfNeeded: rows.number(1) & 0x3F),

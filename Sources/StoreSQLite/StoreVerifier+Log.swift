@@ -48,6 +48,7 @@ extension StoreVerifier {
       let state = SegmentState(segment, appendedAt: row.word(4), counts: counts)
       if state.isDone { find("segment \(first) has no message that anybody is owed") }
       try checkCounts(state, owed)
+      try checkDirect(state)
       entries += try checkEntries(of: state)
     }
     try checkTotal("messages", messages)
@@ -72,7 +73,7 @@ extension StoreVerifier {
         isSound = false
       }
       next = message.index &+ 1
-      if !validateTopicName(message.topic) || !(1...2).contains(message.facts.qos) {
+      if !isTopic(message.topic) || !(1...2).contains(message.facts.qos) {
         find("\(name) has a topic or a QoS that can't be")
       }
       let expiry = message.facts.expiresAt
@@ -101,6 +102,46 @@ extension StoreVerifier {
         find("message \(sequence) is kept for \(left), and only \(actual) are to read it")
       }
       try owed.found(sequence)
+    }
+  }
+
+  /// Whether messages to one client, and no others, are found through the inbox of their session.
+  private func checkDirect(_ state: SegmentState) throws(DatabaseError) {
+    let filters = try database.statement("SELECT text FROM filter WHERE id = ?1")
+    var inboxes: [UInt32: StoredSessionID] = [:]
+    var others: Set<UInt32> = []
+    for filter in state.filters {
+      // Of a session that has ended, nobody is owed anything.
+      guard try filters.bind(1, filter).step() else { continue }
+      if let session = filters.withBytes(0, { DirectTopic.session(ofInbox: $0) }) {
+        inboxes[filter] = session
+      } else {
+        others.insert(filter)
+      }
+      filters.reset()
+    }
+    let clients = try database.statement("SELECT client FROM session WHERE id = ?1")
+    try state.segment.records.forEach { message, _ throws(DatabaseError) in
+      let name = "message \(state.first + UInt64(message.index))"
+      let topic = message.topic
+      let direct = DirectTopic(topic)
+      for place in message.filters.indices {
+        let filter = message.filters[place]
+        if direct == nil && inboxes[filter] != nil {
+          find("\(name) is for no one client, and is found through \(filter), an inbox")
+        } else if let direct,
+          others.contains(filter) || inboxes[filter] ?? direct.session != direct.session
+        {
+          find("\(name) is for one client, and is found through filter \(filter) of others")
+        }
+      }
+      guard let direct else { return }
+      if try clients.bind(1, direct.session).step(),
+        clients.bytes(0) != topic.extracting(direct.client).array
+      {
+        find("\(name) is for another client than that of session \(direct.session)")
+      }
+      clients.reset()
     }
   }
 

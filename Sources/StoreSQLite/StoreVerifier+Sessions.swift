@@ -8,7 +8,7 @@ extension StoreVerifier {
   func checkFilters() throws(DatabaseError) {
     try forEach("SELECT id, text, is_wildcard FROM filter") { row in
       let text = row.bytes(1)
-      guard validateTopicFilter(text.span) else {
+      guard validateTopicFilter(text.span) || DirectTopic.session(ofInbox: text.span) != nil else {
         return find("filter \(row.number(0)), \(text.quoted), is none")
       }
       let isWildcard = text.span.hasWildcard && !text.span.isShareFilter
@@ -62,7 +62,13 @@ extension StoreVerifier {
       }
       let options = row.number(2)
       let isShared = row.withBytes(5) { $0.isShareFilter }
-      if !(0...0x7F).contains(options) || options & 3 == 3
+      if row.withBytes(5, { DirectTopic.isDirect($0) }) {
+        if options != Int64(SubscriptionRow.inboxOptions)
+          || row.bytes(5) != DirectTopic.inbox(of: row.unsigned(0))
+        {
+          find("\(name(row)) can't be, with options \(options)")
+        }
+      } else if !(0...0x7F).contains(options) || options & 3 == 3
         || (options & Int64(SubscriptionRow.isShared) != 0) != isShared
       {
         find("\(name(row)) has options that can't be, \(options)")

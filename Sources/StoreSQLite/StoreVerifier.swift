@@ -65,6 +65,7 @@ final class StoreVerifier {
     try checkLog()
     try checkUnread()
     try checkRetained()
+    try checkRequests()
   }
 
   /// What SQLite has to say: pages, the order of rows, indices.
@@ -135,5 +136,19 @@ final class StoreVerifier {
     }
     try checkTotal("retained", rows)
     try checkTotal("retained-bytes", bytes)
+  }
+
+  private func checkRequests() throws(DatabaseError) {
+    let limit = RequestKey.maximumBytes
+    try forEach(
+      """
+      SELECT hex(key) FROM request
+      WHERE typeof(key) <> 'blob' OR length(key) NOT BETWEEN 1 AND \(limit)
+        OR until NOT BETWEEN 0 AND 4294967295
+      """
+    ) {
+      find("the key of a request, \(String(decoding: $0.bytes(0), as: UTF8.self)), can't be")
+    }
+    try checkTotal("requests", try database.number("SELECT count(*) FROM request") ?? 0)
   }
 }

@@ -146,4 +146,57 @@ public enum Limits {
   /// How often a connection may be handed from loop to loop before it is refused: each hand-over
   /// means that the session moved meanwhile, which takes another client with the same id.
   public static var handOvers: UInt8 { 8 }
+
+  // MARK: Backends
+
+  /// Seconds for which the key of a backend's request is remembered: far longer than a call is tried again.
+  public static var rememberedSeconds: UInt32 { 600 }
+
+  /// Messages of one client about which a hook is asked at once: what one read of small ones brings.
+  public static var messagesPerQuestion: Int { 64 }
+
+  /// Bytes of messages of one client about which a hook is asked at once, unless one is larger.
+  public static var bytesPerQuestion: Int { 262_144 }
+
+  // MARK: Servers of this process
+
+  /// Connections that servers of this process have to the broker, of all loops together: one for each stream of
+  /// a backend that reads messages, of which a server has far fewer.
+  public static var trustedConnections: Int { 4096 }
+
+  /// Things asked for of sessions of one loop that wait for those, beyond which no more are taken: some
+  /// hundred bytes each, and looked at in each turn.
+  public static var waitingErrands: Int { 1024 }
+
+  /// How often something that was asked for follows a session from loop to loop before it is given up, as with
+  /// `handOvers`.
+  public static var errandAttempts: Int { 8 }
+
+  /// Pages of lists, and of backlogs, that one loop asks the store for at a time.
+  public static var outsideReads: Int { 64 }
+
+  /// Slots of sessions that a list or a broadcast looks at in a turn: some tenths of a millisecond.
+  public static var slotsPerTurn: Int { 4096 }
+
+  /// Clients on one page of a list.
+  public static var listedClients: Int { 1000 }
+
+  /// Messages of one page of a backlog.
+  public static var backlogMessages: Int { 1000 }
+
+  /// Bytes of messages from which on no further one is added to a page of a backlog.
+  public static var backlogBytes: Int { 1 << 20 }
+
+  /// Absent sessions of one loop that stay in memory because they are still to get retained messages for what
+  /// a backend subscribed them to: some hundred bytes each. Others do without.
+  public static var absentRetained: Int { 10_000 }
+
+  /// Broadcasts at a time: each loop looks at each of them in every tick.
+  public static var broadcasts: Int { 16 }
+
+  /// Clients that one broadcast is sent to in a turn: about a millisecond.
+  public static var broadcastSends: Int { 256 }
+
+  /// Clients of one broadcast that are asked in a tick whether they have it: about a millisecond.
+  public static var broadcastChecks: Int { 16_384 }
 }

@@ -29,7 +29,8 @@ class Broker:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BIFROST_")}
         with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--log-level", "info",
+                [BINARY, "serve", "--grpc-listen", "off", "--mqtt-tcp-listen", "127.0.0.1:0",
+                 "--log-level", "info",
                  "--net-loops", str(loops), "--data-dir", data, *flags],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
                 env=environment)
@@ -419,7 +420,7 @@ def test_the_lines_come_back(start, tmp_path):
     populate(broker)
     lines = export(broker.data)
     head, *rest = map(json.loads, lines)
-    assert head["format"] == "bifrost-store" and head["version"] == 1
+    assert head["format"] == "bifrost-store" and head["version"] == 2
     assert [line["type"] for line in rest] == (
         ["filter"] * 5 + ["share"] + ["session"] * 3 + ["message"] * 9 + ["retained", "end"])
     payloads = [line.get("payload") for line in rest if line["type"] == "message"]
@@ -445,6 +446,72 @@ def test_the_lines_come_back(start, tmp_path):
     again = tmp_path / "again"
     store("import", again, "-", text="\n".join(lines) + "\n")
     assert export(again) == lines
+
+
+def with_a_message_to(client, lines):
+    """The lines of a store, with a message to one client and the key of a request."""
+    head, *rest = map(json.loads, lines)
+    sequence = head["next_sequence"]
+    head["next_sequence"] += 1
+    of = {kind: [line for line in rest if line["type"] == kind] for kind in (
+        "filter", "share", "session", "message", "retained")}
+    session = next(line for line in of["session"] if line["client"] == client)
+    session["inbox"] = sequence - 1
+    of["filter"].append({"type": "filter", "id": 99, "inbox": session["id"]})
+    of["message"].append({
+        "type": "message", "sequence": sequence, "appended_at": head["clock"], "qos": 1,
+        "filters": [99], "session": session["id"], "client": client, "topic": "news/own",
+        "payload": "for you"})
+    things = [line for lines in of.values() for line in lines]
+    things.append({"type": "request", "key": "publish-1", "until": head["clock"] + 100000})
+    things.append({"type": "end", "lines": len(things) + 1})
+    return [json.dumps(line) for line in [head, *things]]
+
+
+def test_messages_to_one_client_come_back(start, tmp_path):
+    broker = start()
+    populate(broker)
+    before = inspect(broker.data)
+    assert (before["inboxes"], before["requests"]) == (0, 0)
+    owed = inspect(broker.data, "--client", "slow")
+    assert "light/1" in [entry.get("topic") for entry in owed["window"]]
+    assert "inbox" not in owed
+    lines = with_a_message_to("slow", export(broker.data))
+    broker.stop()
+    copy = tmp_path / "copy"
+    store("import", copy, "-", text="\n".join(lines))
+    verify(copy)
+    found = inspect(copy)
+    assert (found["inboxes"], found["requests"]) == (1, 1)
+    for what in "subscriptions", "filters":
+        assert found[what] == before[what]
+    assert all("filter" in line for line in listed(copy, "--filters"))
+    slow = inspect(copy, "--client", "slow")
+    assert slow["backlog"] == owed["backlog"] + 1
+    assert slow["subscriptions"] == owed["subscriptions"] and slow["inbox"] > 0
+    assert "messages to this client" in store("inspect", copy, "--client", "slow").stdout
+    again = export(copy)
+    own = next(line for line in map(json.loads, again) if line.get("topic") == "news/own")
+    assert own["client"] == "slow" and own["session"] == slow["id"]
+    second = tmp_path / "second"
+    store("import", second, "-", text="\n".join(again))
+    assert export(second) == again
+    # For a client that has another session, it can't be.
+    wrong = "\n".join(line.replace('"client": "slow", "topic"', '"client": "writer", "topic"')
+                      for line in lines)
+    done = store("import", tmp_path / "third", "-", text=wrong, status=DATA)
+    assert "no such session" in done.stderr
+
+
+def test_lines_of_version_1_are_taken(start, tmp_path):
+    broker = start()
+    populate(broker)
+    lines = export(broker.data)
+    broker.stop()
+    old = [lines[0].replace('"version":2', '"version":1'), *lines[1:]]
+    copy = tmp_path / "copy"
+    store("import", copy, "-", text="\n".join(old))
+    assert export(copy) == lines
 
 
 def test_export_to_nobody(start):
@@ -529,7 +596,7 @@ def test_import_refuses_what_it_would_overwrite(start, tmp_path):
 WRONG = {
     "not JSON": (lambda lines: lines[:3] + ["{"] + lines[4:], 4, "not a JSON object"),
     "other format": (lambda lines: [lines[0].replace("bifrost-store", "x")], 1, "the format is"),
-    "newer": (lambda lines: [lines[0].replace('"version":1', '"version":2')], 1, "version 2"),
+    "newer": (lambda lines: [lines[0].replace('"version":2', '"version":3')], 1, "version 3"),
     "no head": (lambda lines: lines[1:], 1, "can't stand here"),
     "cut off": (lambda lines: lines[:-1], 20, "the end is missing"),
     "a line missing": (lambda lines: lines[:-2] + lines[-1:], 20, "should have come"),

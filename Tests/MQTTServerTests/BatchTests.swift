@@ -58,14 +58,18 @@ import Util
       let parts = MessageView(
         facts: facts, topic: topic.span, properties: properties.span, payload: payload.span)
       let envelope = PublishEnvelope(topicHash: UInt32(number), member: member)
-      if isWhole { filled.append(envelope, whole) } else { filled.append(envelope, parts) }
+      if isWhole {
+        filled.append(envelope, whole, nil)
+      } else {
+        filled.append(envelope, parts, nil)
+      }
       expected.append(
         Expected(
           topic: topic, properties: properties, payload: payload, wire: wire, hasProperties: isV5,
           hash: UInt32(number), session: member?.session))
     }
     var found: [Expected] = []
-    filled.forEach { envelope, message in
+    filled.forEach { envelope, message, _ in
       if message.facts.publisher != 9 || message.facts.expiresAt != 8 { return }
       found.append(
         Expected(

@@ -44,6 +44,12 @@ final class Client {
     self.version = version
   }
 
+  /// A client on a socket that is connected already.
+  init(_ peer: Peer, version: ProtocolVersion = .v5) {
+    self.peer = peer
+    self.version = version
+  }
+
   // MARK: Reading
 
   /// The next packet; nil at the end of the stream.

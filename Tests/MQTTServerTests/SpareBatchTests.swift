@@ -7,7 +7,8 @@ import Testing
   /// What a busy time between loops leaves goes back once it is over, and no sooner.
   @Test func batchesThatNobodyTakesAreFreed() throws {
     let broker = try Broker(
-      options: ServerOptions(), store: nil, connectionLimit: 1, logger: Logger(label: "test"))
+      options: ServerOptions(), store: nil, hooks: nil, connectionLimit: 1,
+      logger: Logger(label: "test"))
     #expect(!broker.hasSpareBatches)
     let batches = (0..<5).map { _ in broker.takeBatch() }
     for batch in batches { broker.giveBack(batch) }

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import Net
 import Packet
+import Session
 import Store
 import Synchronization
 import Testing
@@ -22,7 +23,7 @@ final class TestBroker: Sendable {
   /// - Parameter isPrivate: whether each loop has a table of open files of its own.
   init(
     loops: Int = 1, isPrivate: Bool = false, store: (any Store)? = nil,
-    _ adjust: (inout ServerOptions) -> Void = { _ in }
+    hooks: (any BrokerHooks)? = nil, _ adjust: (inout ServerOptions) -> Void = { _ in }
   ) throws {
     var options = ServerOptions()
     options.listen = [ListenEndpoint(host: "127.0.0.1", port: 0)]
@@ -31,7 +32,7 @@ final class TestBroker: Sendable {
     options.systemIntervalMilliseconds = 0
     adjust(&options)
     let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-    server = try MQTTBroker(options: options, store: store, logger: logger)
+    server = try MQTTBroker(options: options, store: store, hooks: hooks, logger: logger)
     try server.start()
     port = server.boundEndpoints[0].port
   }

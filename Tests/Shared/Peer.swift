@@ -10,6 +10,17 @@ struct TestFailure: Error, CustomStringConvertible {
 final class Peer: Sendable {
   let descriptor: Int32
 
+  /// Takes over a socket that is connected, which may be non-blocking.
+  init(descriptor: Int32, seconds: Int = 5) {
+    self.descriptor = descriptor
+    let flags = fcntl(descriptor, F_GETFL)
+    _ = fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK)
+    var limit = timeval(tv_sec: seconds, tv_usec: 0)
+    let length = socklen_t(MemoryLayout<timeval>.size)
+    unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, length)
+    unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, length)
+  }
+
   /// - Parameter receiveBuffer: bytes of the socket's receive buffer; 0 for the system's choice.
   init(port: UInt16, receiveBuffer: Int32 = 0, seconds: Int = 5) throws {
     descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | 0o2000000, 0)

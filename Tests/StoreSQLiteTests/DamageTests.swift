@@ -30,7 +30,9 @@ import Testing
             Sample(
               "a/\(topic)", [UInt8](repeating: UInt8(number), count: 50), qos: 2,
               retain: number == topic, expiresAt: number < 3 ? 1001 : 0))
+          if number > 15 { batch.publish(Sample("push"), to: "client-\(topic + 1)") }
         }
+        batch.orders.append(.remember(key: [UInt8(number)], until: 2000))
       }
     }
     let window = WindowEntry(sequence: 10, identifier: 0, packetID: 1, state: 0, traits: 2)
@@ -101,6 +103,13 @@ import Testing
     bench.now += 100
     attempt { _ in }
     attempt { $0.orders.append(.unsubscribe(2, filter: "a/+".bytes)) }
+    for id in 1...5 {
+      attempt { $0.publish(Sample("push"), to: "client-\(id)", tellsAbsent: true) }
+      attempt { $0.publishCounted(Sample("a/\(id)"), tellsAbsent: true) }
+    }
+    attempt { $0.orders.append(.listSessions(SessionListQuery(tag: 0, maximum: 10))) }
+    attempt { $0.orders.append(.readKeys(tag: 0)) }
+    attempt { $0.orders.append(.remember(key: [1], until: 3000)) }
     for id in 1...5 as ClosedRange<StoredSessionID> { attempt { $0.orders.append(.end(id)) } }
   }
 
@@ -158,6 +167,12 @@ import Testing
     "UPDATE subscription SET position = 9223372036854775807",
     "UPDATE filter SET readers = -1, subscriptions = -1", "UPDATE filter SET readers = 4294967295",
     "UPDATE filter SET text = CAST(id AS BLOB)",
+    "UPDATE filter SET text = CAST(substr(text, 1, 9) || id AS BLOB) WHERE readers = 1",
+    "UPDATE filter SET text = CAST(substr(text, 1, 17) || 'f' || id AS BLOB) WHERE readers = 1",
+    "UPDATE subscription SET filter = filter + 1 WHERE options = 130",
+    "DELETE FROM subscription WHERE options = 130", "UPDATE subscription SET options = 130",
+    "UPDATE request SET until = -until", "UPDATE request SET key = 7 WHERE key = X'01'",
+    "DELETE FROM request",
     "UPDATE unread SET total = -total", "UPDATE unread SET total = 100 - sequence",
     "UPDATE session SET will = x'00', expires_at = -1",
     "UPDATE session SET expiry_interval = 4294967294, will = NULL",

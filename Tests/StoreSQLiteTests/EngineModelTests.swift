@@ -15,6 +15,9 @@ import Testing
       tally.handedOut > 50 && tally.passedOn > 10 && tally.givenBack > 15 && tally.lateOrders > 15
         && tally.tidings > 15 && tally.groupItems > 20 && schedule.model.endedGroups.count > 3,
       "seed \(seed): too little was shared, \(tally)")
+    #expect(
+      tally.direct > 30 && tally.strangers > 3 && tally.absent > 20 && tally.listed > 20
+        && tally.keys > 10, "seed \(seed): too little was asked by backends, \(tally)")
   }
 
   /// With limits of each kind and with none.

@@ -14,6 +14,7 @@ extension Model {
     try checkGroups(bench.database, place)
     try checkLog(bench.database, place)
     try checkRetained(bench.database, place)
+    try checkRequests(bench.database, place)
     try checkTotals(bench, place)
   }
 
@@ -48,16 +49,25 @@ extension Model {
     while try rows.step() {
       found += 1
       let text = String(decoding: rows.bytes(1), as: UTF8.self)
+      let options = UInt8(rows.number(2))
+      if let session = DirectTopic.session(ofInbox: rows.bytes(1).span) {
+        try #require(
+          session == rows.unsigned(0) && options == SubscriptionRow.inboxOptions
+            && rows.word(3) == 0 && rows.unsigned(4) == sessions[session]?.inbox, place)
+        continue
+      }
       let filter = try #require(Vocabulary.filters.firstIndex(of: text), place)
       let expected = try #require(sessions[rows.unsigned(0)]?.subscriptions[filter], place)
-      let options = UInt8(rows.number(2))
       try #require(
         expected.options == options & 0x3F && expected.identifier == rows.word(3)
           && expected.isKept == SubscriptionRow.isKept(options)
           && Vocabulary.isShared(filter) == (options & SubscriptionRow.isShared != 0)
           && expected.position == rows.unsigned(4), place)
     }
-    try #require(found == sessions.values.reduce(0) { $0 + $1.subscriptions.count }, place)
+    let expected = sessions.values.reduce(0) {
+      $0 + $1.subscriptions.count + ($1.inbox == nil ? 0 : 1)
+    }
+    try #require(found == expected, place)
   }
 
   private func checkFilters(_ bench: Bench, _ place: Comment) throws {
@@ -68,8 +78,10 @@ extension Model {
     while try rows.step() {
       found += 1
       let text = String(decoding: rows.bytes(0), as: UTF8.self)
-      let counts = try #require(
-        Vocabulary.filters.firstIndex(of: text).flatMap { expected[$0] }, place)
+      let filter =
+        DirectTopic.session(ofInbox: rows.bytes(0).span).map { Model.inbox(of: $0) }
+        ?? Vocabulary.filters.firstIndex(of: text)
+      let counts = try #require(filter.flatMap { expected[$0] }, place)
       let hasWildcard = text.contains { "#+".contains($0) } && !text.hasPrefix("$share/")
       try #require(
         rows.number(1) == (hasWildcard ? 1 : 0) && rows.number(2) == counts.subscriptions
@@ -77,7 +89,9 @@ extension Model {
     }
     try #require(found == expected.count, place)
     var readers: [String: Int] = [:]
-    for (filter, counts) in expected where counts.readers > 0 && !Vocabulary.isShared(filter) {
+    // Of inboxes nobody is told.
+    for (filter, counts) in expected
+    where filter >= 0 && counts.readers > 0 && !Vocabulary.isShared(filter) {
       readers[Vocabulary.filters[filter]] = 1
     }
     bench.recorder.state.withLock { state in
@@ -195,6 +209,13 @@ extension Model {
     try #require(found == retained.count, place)
   }
 
+  private func checkRequests(_ database: Database, _ place: Comment) throws {
+    let rows = try database.statement("SELECT key, until FROM request")
+    var found: [[UInt8]: UInt32] = [:]
+    while try rows.step() { found[rows.bytes(0)] = rows.word(1) }
+    try #require(found == requests, place)
+  }
+
   private func checkTotals(_ bench: Bench, _ place: Comment) throws {
     var expected = Engine.Totals()
     expected.messages = segments.reduce(0) { $0 + $1.messages }
@@ -203,6 +224,7 @@ extension Model {
     expected.sessions = Int64(sessions.count)
     expected.retained = Int64(retained.count)
     expected.retainedBytes = Int64(retained.values.reduce(0) { $0 + $1.byteCount })
+    expected.requests = Int64(requests.count)
     #expect(bench.engine.totals == expected, place)
     var stored: [String: Int64] = [:]
     let meta = try bench.database.statement("SELECT name, value FROM meta")
@@ -214,6 +236,7 @@ extension Model {
         && stored["unread"] == expected.unread && stored["sessions"] == expected.sessions
         && stored["retained"] == expected.retained
         && stored["retained-bytes"] == expected.retainedBytes
+        && stored["requests"] == expected.requests
         && stored["next-sequence"] == Int64(nextSequence), place)
   }
 }

@@ -68,6 +68,7 @@ extension Model {
       guard isTooMany || isTooMuch || isTooOld else { break }
       drop(oldest)
     }
+    requests = requests.filter { $0.value > now }
     retained = retained.filter { $0.value.facts.expiresAt == 0 || $0.value.facts.expiresAt > now }
   }
 

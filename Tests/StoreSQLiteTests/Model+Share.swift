@@ -14,7 +14,7 @@ extension Model {
     /// How far the loop that hands out its messages has read.
     var readThrough: UInt64
 
-    func matches(_ message: Message) -> Bool { Vocabulary.matches[inner][message.topic] }
+    func matches(_ message: Message) -> Bool { message.matches(inner) }
 
     /// Whether the group itself is owed a message.
     func holds(_ message: Message) -> Bool {

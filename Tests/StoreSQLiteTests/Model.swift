@@ -10,10 +10,15 @@ struct Model {
     var sequence: UInt64
     /// Its place in the vocabulary.
     var topic: Int
+    /// The session that it is for alone.
+    var direct: StoredSessionID?
     var sample: Sample
     var owed: UInt32
     /// The filters that it was owed through when it was appended.
     var filters: Set<Int>
+
+    /// Whether a filter of the vocabulary matches it.
+    func matches(_ filter: Int) -> Bool { direct == nil && Vocabulary.matches[filter][topic] }
   }
 
   struct Subscription: Equatable {
@@ -41,6 +46,8 @@ struct Model {
     var left: SessionPresence?
     var progress: SessionProgress
     var subscriptions: [Int: Subscription] = [:]
+    /// Behind which message those to its client alone are owed; nil where there were none yet.
+    var inbox: UInt64?
     /// What pages gave and is not taken, how far they were read, and what makes a page stale.
     var pending: [Item] = []
     var readThrough: UInt64
@@ -83,6 +90,8 @@ struct Model {
   var unread: [Unread] = []
   var unreadTotal: Int64 = 0
   var retained: [Int: Sample] = [:]
+  /// Keys of requests, and until when they are remembered.
+  var requests: [[UInt8]: UInt32] = [:]
   /// Shared subscriptions with stored members, by their place in the vocabulary.
   var groups: [Int: Group] = [:]
   var nextGroup: StoredGroupID = 1
@@ -103,11 +112,11 @@ struct Model {
   // MARK: What is owed
 
   /// How many subscriptions a session is owed a message through.
-  private func count(_ session: Session, _ message: Message) -> Int {
-    var count = 0
+  private func count(_ id: StoredSessionID, _ session: Session, _ message: Message) -> Int {
+    var count = isInInbox(of: id, session, message) ? 1 : 0
     for (filter, subscription) in session.subscriptions
     where subscription.isReader && subscription.position < message.sequence
-      && Vocabulary.matches[filter][message.topic]
+      && message.matches(filter)
     {
       count += 1
     }
@@ -117,8 +126,8 @@ struct Model {
   /// How many subscriptions, and window entries, a message is owed to at present.
   func remaining(_ message: Message) -> UInt32 {
     var sum = 0
-    for session in sessions.values {
-      if message.sequence > session.progress.cursor { sum += count(session, message) }
+    for (id, session) in sessions {
+      if message.sequence > session.progress.cursor { sum += count(id, session, message) }
       // More than one where it came through shared subscriptions.
       for entry in session.progress.window where entry.sequence == message.sequence { sum += 1 }
     }
@@ -135,9 +144,13 @@ struct Model {
         sequence: message.sequence, count: 0, qos: 0, retain: false, identifiers: [])
       let facts = message.sample.facts
       let isExpired = facts.expiresAt != 0 && facts.expiresAt <= now
+      if isInInbox(of: id, session, message) {
+        item.count = 1
+        item.qos = isExpired ? 0 : facts.qos
+      }
       for (filter, subscription) in session.subscriptions
       where subscription.isReader && subscription.position < message.sequence
-        && Vocabulary.matches[filter][message.topic]
+        && message.matches(filter)
       {
         item.count += 1
         if isExpired || (subscription.options & 4 != 0 && facts.publisher == id) { continue }
@@ -160,7 +173,7 @@ struct Model {
     let facts = message.sample.facts
     for (filter, subscription) in session.subscriptions
     where subscription.options & 3 == 0 && subscription.position < message.sequence
-      && Vocabulary.matches[filter][message.topic]
+      && message.matches(filter)
     {
       if subscription.options & 4 != 0 && facts.publisher == id { continue }
       item.retain = item.retain || (facts.retain && subscription.options & 8 != 0)
@@ -169,10 +182,12 @@ struct Model {
   }
 
   /// What a session is told that it did not read.
-  func unread(_ session: Session) -> UInt64 {
+  func unread(_ id: StoredSessionID, _ session: Session) -> UInt64 {
     var sum: UInt64 = 0
-    for (filter, subscription) in session.subscriptions where subscription.isReader {
-      let start = max(session.progress.cursor, subscription.position)
+    var readers = session.subscriptions.filter(\.value.isReader).mapValues(\.position)
+    readers[Model.inbox(of: id)] = session.inbox
+    for (filter, position) in readers {
+      let start = max(session.progress.cursor, position)
       for dropped in unread where dropped.filter == filter && dropped.through > start {
         sum += dropped.count
       }
@@ -185,7 +200,8 @@ struct Model {
   /// Subscriptions of each filter that has any, and how many of them messages are kept for.
   var filters: [Int: (subscriptions: Int64, readers: Int64)] {
     var counts: [Int: (subscriptions: Int64, readers: Int64)] = [:]
-    for session in sessions.values {
+    for (id, session) in sessions {
+      if session.inbox != nil { counts[Model.inbox(of: id)] = (1, 1) }
       for (filter, subscription) in session.subscriptions {
         counts[filter, default: (0, 0)].subscriptions += 1
         if subscription.isKept { counts[filter, default: (0, 0)].readers += 1 }
@@ -246,8 +262,8 @@ struct Model {
     unread.removeAll { known[$0.filter] == nil }
   }
 
-  /// False where the message is refused.
-  mutating func publish(_ sample: Sample, topic: Int, appends: Bool) -> Bool {
+  /// How many subscriptions it is owed to; nil where the message is refused.
+  mutating func publish(_ sample: Sample, topic: Int, appends: Bool) -> UInt32? {
     if sample.facts.retain {
       if sample.payload.isEmpty {
         retained[topic] = nil
@@ -256,11 +272,11 @@ struct Model {
         kept[topic] = sample
         let bytes = kept.values.reduce(0) { $0 + $1.byteCount }
         guard kept.count <= limits.maximumRetainedMessages, bytes <= limits.maximumRetainedBytes
-        else { return false }
+        else { return nil }
         retained = kept
       }
     }
-    guard appends, sample.facts.qos > 0 else { return true }
+    guard appends, sample.facts.qos > 0 else { return 0 }
     var message = Message(
       sequence: nextSequence, topic: topic, sample: sample, owed: 0, filters: [])
     for session in sessions.values {
@@ -277,6 +293,6 @@ struct Model {
     // One that nobody is owed has its place too: loops may have thought that somebody is.
     messages.append(message)
     nextSequence += 1
-    return true
+    return message.owed
   }
 }

@@ -21,12 +21,14 @@ extension Schedule {
         dueClients = Set(clients.map { String(decoding: $0, as: UTF8.self) })
         try #require(dueClients?.count == clients.count && dueClients == model.due, place)
         tally.due += clients.count
+      case .event(let loop, .absent(let absent)): try check(absent, loop)
       case .event(let loop, let event):
         let answer = take(event, from: &expected)
         try check(event, loop, #require(answer, place))
       }
     }
     try #require(expected.isEmpty && model.firstUntold == model.nextSequence, place)
+    try #require(absences.isEmpty, place)
     for case .committed(_, _, let end?) in answers { try #require(ends.contains(end), place) }
   }
 
@@ -89,8 +91,33 @@ extension Schedule {
         return try #require(Bool(false), place)
       }
       try #require(id == group && found == sequence, place)
+    case (.kept(let pending, let count), .kept(let expected, let subscriptions)):
+      try #require(pending == expected && count == subscriptions, place)
+    case (.noSession(let pending), .noSession(let expected)):
+      tally.strangers += 1
+      try #require(pending == expected, place)
+    case (.sessions(let list), .sessions(let expected)):
+      tally.listed += list.entries.count
+      try #require(list == expected, place)
+    case (.keys(let tag, let keys), .keys(let expectedTag, let expected)):
+      tally.keys += keys.count
+      let found = Dictionary(keys.map { ($0.key, $0.until) }) { first, _ in first }
+      try #require(tag == expectedTag && keys.count == found.count && found == expected, place)
     default: Issue.record("\(event) is not what is to be told: \(answer), \(place)")
     }
+  }
+
+  /// Behind the segment, once for each message.
+  private mutating func check(_ absent: AbsentClients, _ loop: Int) throws {
+    let removed = absences.removeValue(forKey: absent.sequence)
+    let expected = try #require(removed, place)
+    let clients = Set(absent.clients.map { String(decoding: $0, as: UTF8.self) })
+    tally.absent += clients.count
+    try #require(
+      loop == expected.loop && clients == expected.clients && absent.more == 0
+        && clients.count == absent.clients.count && absent.sequence < model.firstUntold, place)
+    let message = model.messages.first { $0.sequence == absent.sequence }
+    try #require(message?.sample == Sample(absent.place), place)
   }
 
   private mutating func check(

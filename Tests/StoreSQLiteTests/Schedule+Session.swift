@@ -19,7 +19,7 @@ extension Schedule {
     guard let found, random.chance(50) else { return }
     let asker = Asker(slot: UInt32(found.key), generation: UInt32(step))
     batch.orders.append(.resume(found.key, asker))
-    let unread = model.unread(found.value)
+    let unread = model.unread(found.key, found.value)
     if unread > 0 { answers.append(.unread(asker, unread)) }
   }
 
@@ -131,6 +131,7 @@ extension Schedule {
     _ fill: (inout Schedule, StoreBatch) -> Void
   ) throws {
     answers = []
+    absences = [:]
     model.now = max(model.now, bench.now)
     let batch = bench.batch()
     fill(&self, batch)

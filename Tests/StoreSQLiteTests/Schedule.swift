@@ -16,6 +16,16 @@ struct Schedule {
     /// What the order of this number makes watchers be told, in whichever order.
     case tiding(Model.Tiding, order: Int, end: UInt64)
     case groupPage(GroupQuery, Model.Group?, items: [Model.Item], end: UInt64)
+    case kept(pending: UInt64, subscriptions: Int)
+    case noSession(pending: UInt64)
+    case sessions(SessionList)
+    case keys(tag: UInt64, [[UInt8]: UInt32])
+  }
+
+  /// Clients that a loop is to be told of with a message.
+  struct Absence {
+    var loop: Int
+    var clients: Set<String>
   }
 
   /// What has happened, so that a run in which too little did is noticed.
@@ -37,6 +47,11 @@ struct Schedule {
     var lateOrders = 0
     var tidings = 0
     var groupItems = 0
+    var direct = 0
+    var strangers = 0
+    var absent = 0
+    var listed = 0
+    var keys = 0
   }
 
   let seed: UInt64
@@ -45,6 +60,8 @@ struct Schedule {
   var model: Model
   var tally = Tally()
   var answers: [Answer] = []
+  /// Who is away, by the message's sequence number.
+  var absences: [UInt64: Absence] = [:]
   private(set) var step = 0
   /// Orders so far.
   var orderCount = 0
@@ -59,6 +76,7 @@ struct Schedule {
     limits.maximumAge = random.chance(2) ? 0 : 200
     limits.maximumRetainedMessages = random.chance(2) ? 100 : 5
     limits.maximumRetainedBytes = random.chance(2) ? 1 << 20 : 600
+    limits.maximumRequests = random.chance(2) ? 1000 : 4
     bench = try Bench(limits: limits)
     model = Model(limits: limits, now: bench.now)
   }
@@ -89,6 +107,7 @@ struct Schedule {
     let before = model
     let sweeps = random.chance(8)
     answers = []
+    absences = [:]
     model.now = max(model.now, bench.now)
     var batches: [StoreBatch] = []
     for _ in 0..<random.below(sweeps ? 3 : 4) {
@@ -129,6 +148,7 @@ struct Schedule {
     guard let id = model.sessions.keys.sorted().randomElement(using: &random), !random.chance(40)
     else { return create(batch) }
     if random.chance(4) { return shareOrder(id, batch) }
+    if random.chance(5) { return backendOrder(batch) }
     switch random.below(24) {
     case 0: create(batch)
     case 1...3: subscribe(id, batch)
@@ -211,26 +231,31 @@ struct Schedule {
 
   mutating func publishSome(_ batch: StoreBatch) {
     for _ in 0..<(random.chance(20) ? 30 : 1 + random.below(3)) {
-      let topic = random.below(Vocabulary.topics.count)
-      let retain = random.chance(6)
-      let publisher =
-        random.chance(2) ? 0 : model.sessions.keys.sorted().randomElement(using: &random)
-      var payload = [UInt8](
-        repeating: UInt8(random.below(256)), count: random.chance(300) ? 300_000 : random.below(200)
-      )
-      if retain && random.chance(3) { payload = [] }
-      let sample = Sample(
-        Vocabulary.topics[topic], payload, qos: UInt8(random.chance(8) ? 0 : 1 + random.below(2)),
-        retain: retain, publisher: publisher ?? 0,
-        expiresAt: random.chance(3) ? model.now + UInt32(random.below(60)) : 0,
-        properties: random.bytes(random.chance(3) ? random.below(30) : 0))
+      let (sample, topic) = randomMessage()
       let pending = random.next() >> 1
       // A loop that knows of no reader has a message retained only.
       let appends = !random.chance(10)
       batch.publish(sample, appends: appends, pending: pending)
-      if !model.publish(sample, topic: topic, appends: appends) {
+      if model.publish(sample, topic: topic, appends: appends) == nil {
         answers.append(.refused(pending: pending))
       }
     }
+  }
+
+  /// A message, and the place of its topic in the vocabulary.
+  mutating func randomMessage() -> (Sample, topic: Int) {
+    let topic = random.below(Vocabulary.topics.count)
+    let retain = random.chance(6)
+    let publisher =
+      random.chance(2) ? 0 : model.sessions.keys.sorted().randomElement(using: &random)
+    var payload = [UInt8](
+      repeating: UInt8(random.below(256)), count: random.chance(300) ? 300_000 : random.below(200))
+    if retain && random.chance(3) { payload = [] }
+    let sample = Sample(
+      Vocabulary.topics[topic], payload, qos: UInt8(random.chance(8) ? 0 : 1 + random.below(2)),
+      retain: retain, publisher: publisher ?? 0,
+      expiresAt: random.chance(3) ? model.now + UInt32(random.below(60)) : 0,
+      properties: random.bytes(random.chance(3) ? random.below(30) : 0))
+    return (sample, topic)
   }
 }

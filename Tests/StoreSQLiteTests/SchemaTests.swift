@@ -79,6 +79,53 @@ import Testing
       ])
   }
 
+  /// What version 2 added works on what was there before: readers are found, messages to one client kept.
+  @Test func version1IsBroughtTo2() throws {
+    let bench = try open(schemaVersion1)
+    let effects = try bench.commit { batch in
+      batch.publishCounted(Sample("light/7"), pending: 1, tellsAbsent: true)
+      batch.publish(Sample("push"), to: "reader", pending: 2)
+      batch.orders.append(.remember(key: [1], until: .max))
+    }
+    var told: [String] = []
+    for event in effects.events {
+      switch event {
+      case .kept(let pending, let count): told.append("kept \(pending) \(count)")
+      case .absent(let absent):
+        told += absent.clients.map { String(decoding: $0, as: UTF8.self) }.sorted()
+      default: break
+      }
+    }
+    #expect(told == ["kept 1 2", "kept 2 1", "lamp", "reader"])
+    try bench.restart()
+    #expect(try bench.readAll(1 << 32 + 2).count == 5)
+    #expect(try bench.load("reader")?.subscriptions.count == 2)
+    #expect(bench.engine.totals.requests == 1)
+  }
+
+  /// A store that was written with version 2 is found.
+  @Test func version2() throws {
+    let bench = try open(schemaVersion2)
+    #expect(try bench.number("PRAGMA user_version") == Schema.version)
+    let items = try bench.readAll(1 << 32 + 2)
+    #expect(items.map(\.sequence) == [2, 3, 4, 8])
+    let topic = try #require(items.last.map { Sample($0.place).topic })
+    let direct = try #require(DirectTopic(topic))
+    #expect(direct.session == 1 << 32 + 2 && Array(topic[direct.client]) == "reader".bytes)
+    #expect(Array(topic[direct.topic]) == "push/1".bytes)
+    let keys = try bench.commit { $0.orders.append(.readKeys(tag: 0)) }.events
+    guard case .keys(_, let found)? = keys.first else { return #expect(Bool(false), "\(keys)") }
+    #expect(found.map(\.key) == ["publish-1".bytes] && found[0].until == 1_900_000_000)
+    var findings: [StoreFinding] = []
+    _ = try StoreReader(directory: bench.directory.path).verify { findings.append($0) }
+    #expect(findings == [])
+    // It goes on through the inbox that is there.
+    try bench.commit { $0.publish(Sample("push/2"), to: "reader") }
+    #expect(try bench.number("SELECT count(*) FROM filter") == 7)
+    try bench.commit { $0.orders.append(.end(1 << 32 + 2)) }
+    #expect(try bench.number("SELECT count(*) FROM log WHERE sequence >= 8") == 0)
+  }
+
   /// The shared subscription: what its members hold, and what it is owed itself.
   @Test func version1Group() throws {
     let bench = try open(schemaVersion1)
@@ -154,6 +201,7 @@ import Testing
     let fresh = try Bench()
     let old = try open(schemaVersion1)
     #expect(try tables(old.database) == tables(fresh.database))
+    #expect(try tables(open(schemaVersion2).database) == tables(fresh.database))
     let directory = try TemporaryDirectory()
     let first = try Database(path: directory.path + "/first", mode: .create)
     try first.run(Schema.steps[0])

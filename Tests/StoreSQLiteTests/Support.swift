@@ -131,12 +131,37 @@ extension LogSegment {
 }
 
 extension StoreBatch {
-  /// Adds a message with the order to publish it.
-  func publish(_ sample: Sample, appends: Bool = true, pending: UInt64 = 0) {
-    let offset = messages.append(
+  /// Adds a message, and gives its offset.
+  func append(_ sample: Sample) -> Int {
+    messages.append(
       sample.facts, topic: sample.topic.span, properties: sample.properties.span,
       payload: sample.payload.span)
+  }
+
+  /// Adds a message with the order to publish it.
+  func publish(_ sample: Sample, appends: Bool = true, pending: UInt64 = 0) {
+    let offset = append(sample)
     orders.append(.publish(offset: offset, appends: appends, pending: pending))
+  }
+
+  /// Adds a message with the order to publish it to one client.
+  func publish(
+    _ sample: Sample, to client: String, pending: UInt64 = 1, tellsAbsent: Bool = false
+  ) {
+    let offset = append(sample)
+    orders.append(
+      .publishTo(
+        client: client.bytes, offset: offset, pending: pending, tellsAbsent: tellsAbsent))
+  }
+
+  /// Adds a message with the order to publish it and say how many are owed it.
+  func publishCounted(
+    _ sample: Sample, appends: Bool = true, pending: UInt64 = 1, tellsAbsent: Bool = false
+  ) {
+    let offset = append(sample)
+    orders.append(
+      .publishCounted(
+        offset: offset, appends: appends, pending: pending, tellsAbsent: tellsAbsent))
   }
 
   func subscribe(
@@ -176,6 +201,11 @@ extension SessionPresence {
   static var away: SessionPresence {
     SessionPresence(version: 5, isConnected: false, expiryInterval: .max)
   }
+}
+
+extension DirectTopic {
+  /// A span can't be named within an expectation.
+  init?(_ bytes: [UInt8]) { self.init(bytes.span) }
 }
 
 extension [Engine.Effect] {

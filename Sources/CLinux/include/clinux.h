@@ -73,6 +73,13 @@ int clinux_timer_set(int timer, uint64_t nanoseconds);
 /// Two connected sockets that keep message borders, non-blocking. Returns 0 or errno.
 int clinux_channel(int *sender, int *receiver);
 
+/// Two connected sockets for streams of bytes, non-blocking. Returns 0 or errno.
+int clinux_stream_pair(int *first, int *second);
+
+/// Lets a listening socket hear of no further connection, and leaves those that it has: whoever comes gets
+/// no answer, and is refused once the socket is closed. Returns 0 or errno.
+int clinux_deafen(int listener);
+
 /// Sends an open file through a channel, under a number. Returns 0 or errno; EAGAIN: it is full.
 int clinux_send_descriptor(int sender, int descriptor, uint64_t token);
 
@@ -80,7 +87,8 @@ int clinux_send_descriptor(int sender, int descriptor, uint64_t token);
 /// came, but there was no room for it in the table of open files.
 int clinux_receive_descriptor(int receiver, uint64_t *token);
 
-/// The address of a socket's other end as "address:port". Returns 0 or errno.
+/// The address of a socket's other end as "address:port", or "backend" where both ends are of this process.
+/// Returns 0 or errno.
 int clinux_peer_name(int descriptor, char *text, int size);
 
 /// Starts a thread with `stack_bytes` of stack and a name of up to 15 bytes.
