@@ -13,13 +13,14 @@ PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
 
 BIFROST := .build/release/bifrost
-SWIFT_FORMAT_PATHS := Package.swift Sources Tests
+# All but what scripts/protos makes.
+SWIFT_FORMAT_PATHS := Package.swift $(filter-out Sources/BifrostAPI, $(wildcard Sources/*)) Tests Examples
 
 # One step after the other: two builds at a time would wait for each other's lock.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-swift test-python lint format docs bench soak clean install-build \
-  install-test install-bench
+.PHONY: help run build test test-swift test-python lint format protos docs bench soak clean \
+  install-build install-test install-bench
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,14 +45,19 @@ soak: install-test build ## Kill the broker SOAK_ROUNDS times under load; say wh
 	.venv/bin/python Tests/Durability/kill.py --binary $(BIFROST) --rounds $(SOAK_ROUNDS) \
 	  $(SOAK_FLAGS)
 
-lint: install-test ## Check format, imports, docs and the page of conformance.
+lint: install-test ## Check format, imports, Protos, docs and the page of conformance.
 	swift-format lint --strict --parallel --recursive $(SWIFT_FORMAT_PATHS)
 	scripts/check-imports
 	scripts/check-sources
+	scripts/protos --check
+	.venv/bin/protolint lint -config_path .protolint.yaml Protos
 	.venv/bin/python scripts/conformance --check
 
 format: ## Format the Swift sources in place.
 	swift-format format --in-place --parallel --recursive $(SWIFT_FORMAT_PATHS)
+
+protos: ## Make the Swift of Protos: needs protoc.
+	scripts/protos
 
 docs: build install-test ## Write the pages that are made from the sources.
 	$(BIFROST) config --docs > docs/CONFIGURATION.md

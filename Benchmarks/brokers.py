@@ -84,6 +84,8 @@ class Broker:
         self.process = process
         self.port = port
         self.command = command
+        # Where it listens for backends, if it does.
+        self.backends: str | None = None
 
     @property
     def pid(self) -> int:
@@ -127,14 +129,24 @@ def _running_broker(name: str, command: list, shown: str, find_port, environment
 
 @contextlib.contextmanager
 def bifrost(
-    binary: str, loops: int = 1, *flags: str, environment=None, sys_interval: str = "0s", data=None
-):
+    binary: str, loops: int = 1, *flags: str, environment=None, sys_interval: str = "0s", data=None,
+    backends: bool = False,
+):  # fmt: skip
     """This broker. `$SYS` is off unless asked for: nothing else then happens by itself. `data` is
-    the folder of its store; one below "FOLDER" goes with the broker."""
+    the folder of its store; one below "FOLDER" goes with the broker. `backends` turns gRPC on."""
     words = ["--net-loops", str(loops), "--sys-interval", sys_interval, *flags]
 
+    for_backends = None
+
     def find_port(log: pathlib.Path) -> int | None:
-        found = re.search(r"listening on 127\.0\.0\.1:(\d+)", log.read_text(errors="replace"))
+        nonlocal for_backends
+        text = log.read_text(errors="replace")
+        found = re.search(r"(?<!grpc: )listening on 127\.0\.0\.1:(\d+)", text)
+        if backends:
+            other = re.search(r"grpc: listening on (127\.0\.0\.1:\d+)\n", text)
+            if not other:
+                return None
+            for_backends = other.group(1)
         return int(found.group(1)) if found else None
 
     # Nothing that is measured is for a session that outlives its connection, unless it is said.
@@ -143,11 +155,15 @@ def bifrost(
     shown_where = where and ["--data-dir DIR"]
     with _running_broker(
         f"bifrost, {loops} loop{'s' if loops > 1 else ''}",
-        [binary, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", *words, *where],
+        [
+            binary, "serve", "--grpc-listen", "127.0.0.1:0" if backends else "off",
+            "--mqtt-tcp-listen", "127.0.0.1:0", *words, *where,
+        ],  # fmt: skip
         " ".join(["bifrost serve --mqtt-tcp-listen 127.0.0.1:PORT", *words, *shown_where]),
         find_port,
         environment,
     ) as broker:
+        broker.backends = for_backends
         yield broker
 
 

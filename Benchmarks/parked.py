@@ -184,7 +184,8 @@ def _started(context: Context, data: pathlib.Path, number: int | None) -> dict[s
     """Starts a broker, and looks from outside at what it does when."""
     port = brokers.free_port()
     command = [
-        context.binary, "serve", "--mqtt-tcp-listen", f"127.0.0.1:{port}", "--net-loops", 1,
+        context.binary, "serve", "--grpc-listen", "off", "--mqtt-tcp-listen", f"127.0.0.1:{port}",
+        "--net-loops", 1,
         "--sys-interval", "0s", "--log-level", "warning", "--data-dir", data, *FLAGS,
     ]  # fmt: skip
     begun = time.monotonic()

@@ -1,9 +1,11 @@
 import Conf
+import GRPCServer
 import Glibc
 import Logging
 import MQTTServer
 import Store
 import StoreSQLite
+import Util
 
 /// Runs the broker until a signal asks it to stop, and says how the process is to end.
 func serve(_ configuration: LoadedConfiguration) -> ExitStatus {
@@ -19,9 +21,17 @@ func serve(_ configuration: LoadedConfiguration) -> ExitStatus {
     StandardError.write("bifrost: \(error.message)\n")
     return ExitStatus(error.kind)
   }
+  let hooks: HookServing?
+  do throws(HookError) {
+    hooks = try HookServing(values.hooks, logger)
+  } catch {
+    StandardError.write("bifrost: \(error)\n")
+    return .configuration
+  }
   let broker: MQTTBroker
   do throws(ServerError) {
-    broker = try MQTTBroker(options: ServerOptions(values), store: store, logger: logger)
+    broker = try MQTTBroker(
+      options: ServerOptions(values), store: store, hooks: hooks?.runner, logger: logger)
     try broker.start()
   } catch {
     StandardError.write("bifrost: \(error.message)\n")
@@ -30,11 +40,27 @@ func serve(_ configuration: LoadedConfiguration) -> ExitStatus {
   for endpoint in broker.boundEndpoints {
     logger.info("listening on \(endpoint.text)")
   }
+  for warning in configuration.warnings { logger.warning("\(warning)") }
+  let backends: BackendServing?
+  do throws(BackendServerError) {
+    backends = try BackendServing(configuration, broker, logger)
+  } catch {
+    broker.stop(timeoutMilliseconds: 0)
+    StandardError.write("bifrost: \(error.message)\n")
+    return ExitStatus(error.kind)
+  }
   logger.debug("limits", metadata: ["open-files": "\(openFiles)", "loops": "\(values.loops)"])
   let signal = Signals.wait()
   logger.notice("stopping", metadata: ["signal": "\(Signals.name(signal))"])
   Signals.endProcess(afterMilliseconds: timeout, logger: logger)
-  broker.stop(timeoutMilliseconds: timeout)
+  // Backends first: what they have under way needs the broker.
+  let begun = MonotonicClock.milliseconds
+  backends?.stop(timeoutMilliseconds: timeout)
+  let taken = Int(MonotonicClock.milliseconds - begun)
+  broker.stop(timeoutMilliseconds: max(0, timeout - taken))
+  // Last: how connections ended is still to be told.
+  let left = timeout - Int(MonotonicClock.milliseconds - begun)
+  hooks?.stop(timeoutMilliseconds: max(0, left / 2))
   logger.notice("stopped")
   return .success
 }

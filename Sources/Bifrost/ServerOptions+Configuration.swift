@@ -35,6 +35,8 @@ extension ServerOptions {
     wildcardSubscriptionAvailable = values.wildcardSubscriptions
     sharedSubscriptionAvailable = values.sharedSubscriptions
     parkAfterMilliseconds = values.parkAfterMilliseconds
+    watchedEvents = values.watchEvents
+    watchMilliseconds = values.watchKeepMilliseconds
     session.maximumInflight = values.maximumInflight
     session.receiveMaximum = values.receiveMaximum
     session.maximumQueuedMessages = values.maximumQueuedMessages

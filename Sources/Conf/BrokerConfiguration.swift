@@ -48,6 +48,28 @@ public struct BrokerConfiguration: Sendable, Equatable {
   public var wildcardSubscriptions = true
   /// `mqtt.shared-subscriptions`: whether `$share` filters are accepted.
   public var sharedSubscriptions = true
+  /// `grpc.listen`: where backends are served over gRPC; empty where they are not, no address twice.
+  public var grpcListen = [ListenAddress(ipv4Loopback: 5051)]
+  /// `grpc.tls.certificate-file`: the server's certificates in PEM; empty for no TLS.
+  public var grpcCertificateFile = ""
+  /// `grpc.tls.key-file`: the key of the certificate in PEM.
+  public var grpcKeyFile = ""
+  /// `grpc.tls.client-ca-file`: who certifies backends, in PEM; empty where they need no certificate.
+  public var grpcClientAuthorityFile = ""
+  /// `grpc.tokens-file`: the tokens of backends; empty where they need none.
+  public var grpcTokensFile = ""
+  /// `grpc.max-message-bytes`: the largest message taken from a backend.
+  public var maximumMessageBytes = 4 << 20
+  /// `grpc.max-calls`: calls at a time.
+  public var maximumCalls = 20_000
+  /// `grpc.slow-reader-timeout`: how long a stream waits for a backend that does not read it.
+  public var slowReaderTimeoutMilliseconds = 30_000
+  /// `grpc.broadcast-rate`: clients that a broadcast is sent to each second, at most.
+  public var broadcastRate = 50_000
+  /// `grpc.watch-events`: events of clients that are kept for backends which watch.
+  public var watchEvents = 100_000
+  /// `grpc.watch-keep`: how long they are kept on once nobody watches.
+  public var watchKeepMilliseconds = 300_000
   /// `net.loops`: event loops, each one thread.
   public var loops = 1
   /// `net.private-descriptors`: whether each loop has a table of open files of its own.
@@ -80,6 +102,8 @@ public struct BrokerConfiguration: Sendable, Equatable {
   public var shutdownTimeoutMilliseconds = 10_000
   /// `sys.interval`: time between two publications of the `$SYS` topics; 0 turns them off.
   public var systemIntervalMilliseconds = 10_000
+  /// `hooks.`: the backends that are asked and told what clients do.
+  public var hooks = HooksConfiguration()
 
   /// The defaults, for a machine with one core.
   public init() {}

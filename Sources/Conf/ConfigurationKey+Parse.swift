@@ -2,6 +2,9 @@ extension ConfigurationKey {
   /// Addresses that one broker listens on: each is a socket for each loop.
   static let maximumListenAddresses = 64
 
+  /// What stands in place of the addresses of a service that is turned off.
+  static let offWord = "off"
+
   /// Parses a value and stores it in its field.
   ///
   /// Throws where the text is no value of this key's type, or is out of its range.
@@ -34,8 +37,18 @@ extension ConfigurationKey {
         throw ValueError("\(quoted(text)) is not an absolute path; it has to start with /")
       }
       configuration[keyPath: field] = text
-    case .listen(let field):
-      configuration[keyPath: field] = try Self.addresses(text)
+    case .endpoints(let field):
+      configuration[keyPath: field] = try Self.endpoints(text)
+    case .filters(let field):
+      configuration[keyPath: field] = try Self.filters(text)
+    case .optionalFile(let field):
+      guard text.isEmpty || text.hasPrefix("/"), !text.utf8.contains(0) else {
+        throw ValueError("\(quoted(text)) is not an absolute path; it has to start with /")
+      }
+      configuration[keyPath: field] = text
+    case .listen(let field, let canBeOff):
+      let isOff = canBeOff && (text.isEmpty || text == Self.offWord)
+      configuration[keyPath: field] = isOff ? [] : try Self.addresses(text)
     }
   }
 

@@ -41,9 +41,11 @@ extension ConfigurationKey {
   }
 
   private static let sections: [(Substring, String)] = [
-    ("mqtt", "MQTT"), ("auth", "Authentication"), ("net", "Network"), ("store", "Store"),
+    ("mqtt", "MQTT"), ("grpc", "gRPC"), ("auth", "Authentication"), ("net", "Network"),
+    ("store", "Store"),
     ("session", "Sessions"),
     ("", "Files"), ("log", "Log"), ("shutdown", "Shutdown"), ("sys", "$SYS topics"),
+    ("hooks", "Hooks"),
   ]
 
   private static let introduction = """
@@ -77,7 +79,8 @@ extension ConfigurationKey {
     or numbers with `KB`, `MB`, `GB` (powers of 1000) or `KiB`, `MiB`, `GiB` (powers of 1024).
 
     The broker has no authenticator yet. So it listens on loopback addresses only, unless
-    `auth.anonymous` is true.
+    `auth.anonymous` is true. gRPC is served on other addresses where `grpc.tokens-file` or
+    `grpc.tls.client-ca-file` tells backends from others.
 
     """
 
@@ -89,7 +92,10 @@ extension ConfigurationKey {
     case .flag: "[true|false]"
     case .word(let words, _): words.joined(separator: "|")
     case .directory: "DIRECTORY"
-    case .listen: "ADDRESS:PORT[,…]"
+    case .optionalFile: "FILE"
+    case .listen(_, let canBeOff): canBeOff ? "ADDRESS:PORT[,…]|off" : "ADDRESS:PORT[,…]"
+    case .endpoints: "HOST:PORT[,…]"
+    case .filters: "FILTER[,…]"
     }
   }
 
@@ -103,18 +109,23 @@ extension ConfigurationKey {
     case .flag: "`true`, `false`"
     case .word(let words, _): words.map { "`\($0)`" }.joined(separator: ", ")
     case .directory: "an absolute path"
-    case .listen: "up to \(Self.maximumListenAddresses), a list or joined by commas"
+    case .optionalFile: "an absolute path, or nothing"
+    case .listen(_, let canBeOff):
+      "up to \(Self.maximumListenAddresses), a list or joined by commas"
+        + (canBeOff ? ", or `\(Self.offWord)`" : "")
+    case .endpoints: "up to \(Self.maximumEndpoints), a list or joined by commas"
+    case .filters: "up to \(Self.maximumFilters), a list or joined by commas"
     }
   }
 
   private var defaultText: String {
     switch defaultValue {
-    case .text(let text): text
+    case .text(let text): text.isEmpty ? "none" : text
     case .processors: "one for each core"
     }
   }
 
   private var defaultMarkdown: String {
-    if case .text(let text) = defaultValue { "`\(text)`" } else { defaultText }
+    if case .text(let text) = defaultValue, !text.isEmpty { "`\(text)`" } else { defaultText }
   }
 }

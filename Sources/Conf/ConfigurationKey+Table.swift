@@ -1,6 +1,7 @@
 extension ConfigurationKey {
   /// Every key, in the order in which they are printed.
-  public static let all: [ConfigurationKey] = listeners + limits + features + process
+  public static let all: [ConfigurationKey] =
+    listeners + limits + features + grpc + process + hooks
 
   /// The key of that name, or nil.
   public static func named(_ name: some StringProtocol) -> ConfigurationKey? {
@@ -27,7 +28,7 @@ extension ConfigurationKey {
 
   private static let listeners = [
     ConfigurationKey(
-      "mqtt.tcp.listen", .listen(\.listen), default: "127.0.0.1:1883",
+      "mqtt.tcp.listen", .listen(\.listen, canBeOff: false), default: "127.0.0.1:1883",
       "IP addresses and ports to serve MQTT on, such as 0.0.0.0:1883 or [::1]:1883"),
     ConfigurationKey(
       "mqtt.connect-timeout", .duration(\.connectTimeoutMilliseconds, 100...600_000, step: 1),

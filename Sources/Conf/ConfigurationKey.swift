@@ -15,7 +15,12 @@ public struct ConfigurationKey: Sendable {
     /// One of some words; `set` returns false where the word is none of them.
     case word([String], set: @Sendable (inout BrokerConfiguration, String) -> Bool)
     case directory(any Field<String>)
-    case listen(any Field<[ListenAddress]>)
+    /// The path of a file, or nothing.
+    case optionalFile(any Field<String>)
+    /// Addresses; without any, or as the word `off`, where the service can be turned off.
+    case listen(any Field<[ListenAddress]>, canBeOff: Bool)
+    case endpoints(any Field<[EndpointAddress]>)
+    case filters(any Field<[String]>)
 
     /// One of the cases of an enumeration, by their raw values.
     static func choice<Value>(_ field: any Field<Value>) -> Kind
@@ -70,7 +75,10 @@ public struct ConfigurationKey: Sendable {
 
   /// Whether several values may be given.
   var isList: Bool {
-    if case .listen = kind { true } else { false }
+    switch kind {
+    case .listen, .endpoints, .filters: true
+    default: false
+    }
   }
 
   /// Whether the flag may stand alone, which means true.

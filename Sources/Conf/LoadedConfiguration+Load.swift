@@ -24,7 +24,14 @@ extension LoadedConfiguration {
     }
     self.values = values
     self.settings = settings
-    if problems.isEmpty { problems += relationProblems() }
+    var tokens = BackendTokens()
+    if problems.isEmpty, !values.grpcTokensFile.isEmpty {
+      tokens = BackendTokens(reading: values.grpcTokensFile)
+      problems += tokens.problems
+    }
+    backendTokens = tokens.entries
+    warnings = tokens.warnings + values.grpcWarnings
+    if problems.isEmpty { problems += relationProblems() + grpcProblems() + hookProblems() }
     if !problems.isEmpty { throw ConfigurationProblems(problems: problems) }
   }
 

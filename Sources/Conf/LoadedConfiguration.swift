@@ -14,6 +14,10 @@ public struct LoadedConfiguration: Sendable {
   public let values: BrokerConfiguration
   /// Every key, in the order of the table.
   public let settings: [Setting]
+  /// The tokens in the file that `grpc.tokens-file` names.
+  public let backendTokens: [BackendTokenEntry]
+  /// What may be a mistake, each as one line.
+  public let warnings: [String]
 
   /// The setting of a key, or nil where there is no such key.
   public subscript(name: String) -> Setting? {

@@ -56,6 +56,8 @@ struct OptionsTests {
     ("--mqtt-retain-available=no", "retainAvailable", "false"),
     ("--mqtt-wildcard-subscriptions=no", "wildcardSubscriptionAvailable", "false"),
     ("--mqtt-shared-subscriptions=no", "sharedSubscriptionAvailable", "false"),
+    ("--grpc-watch-events=7", "watchedEvents", "7"),
+    ("--grpc-watch-keep=7ms", "watchMilliseconds", "7"),
     ("--mqtt-max-inflight=7", "maximumInflight", "7"),
     ("--mqtt-receive-maximum=7", "receiveMaximum", "7"),
     ("--mqtt-max-queued-messages=7", "maximumQueuedMessages", "7"),

@@ -48,8 +48,33 @@ struct Sample: Sendable, CustomStringConvertible {
     return lines.joined(separator: "\n") + " \"\(text)\"\n"
   }
 
+  /// What has to be set beside a key, or its value would be refused.
+  var companions: [String: String] {
+    switch name {
+    case "mqtt.tcp.listen": ["BIFROST_AUTH_ANONYMOUS": "true"]
+    case "grpc.tls.certificate-file": ["BIFROST_GRPC_TLS_KEY_FILE": "/k"]
+    case "grpc.tls.key-file": ["BIFROST_GRPC_TLS_CERTIFICATE_FILE": "/c"]
+    case "grpc.tls.client-ca-file":
+      ["BIFROST_GRPC_TLS_CERTIFICATE_FILE": "/c", "BIFROST_GRPC_TLS_KEY_FILE": "/k"]
+    case "hooks.tls.ca-file":
+      ["BIFROST_HOOKS_TLS_CERTIFICATE_FILE": "/c", "BIFROST_HOOKS_TLS_KEY_FILE": "/k"]
+    case "hooks.tls.certificate-file":
+      ["BIFROST_HOOKS_TLS_CA_FILE": "/a", "BIFROST_HOOKS_TLS_KEY_FILE": "/k"]
+    case "hooks.tls.key-file":
+      ["BIFROST_HOOKS_TLS_CA_FILE": "/a", "BIFROST_HOOKS_TLS_CERTIFICATE_FILE": "/c"]
+    default: [:]
+    }
+  }
+
+  /// A file with tokens.
+  static let tokensPath =
+    "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
+    + "/Vectors/tokens.yaml"
+
   /// One for each key, in the order of the table.
-  static let all = [
+  static let all = broker + hooks
+
+  private static let broker = [
     Sample("mqtt.tcp.listen", "0.0.0.0:1884,[::]:1884"),
     Sample("mqtt.connect-timeout", "2500ms"),
     Sample("mqtt.max-keep-alive", "10m"),
@@ -72,6 +97,17 @@ struct Sample: Sendable, CustomStringConvertible {
     Sample("mqtt.retain-available", "off"),
     Sample("mqtt.wildcard-subscriptions", "false"),
     Sample("mqtt.shared-subscriptions", "no"),
+    Sample("grpc.listen", "off"),
+    Sample("grpc.tls.certificate-file", "/etc/bifrost/server.pem"),
+    Sample("grpc.tls.key-file", "/etc/bifrost/server.key"),
+    Sample("grpc.tls.client-ca-file", "/etc/bifrost/backends.pem"),
+    Sample("grpc.tokens-file", tokensPath),
+    Sample("grpc.max-message-bytes", "64KiB"),
+    Sample("grpc.max-calls", "1"),
+    Sample("grpc.slow-reader-timeout", "500ms"),
+    Sample("grpc.broadcast-rate", "1000"),
+    Sample("grpc.watch-events", "7"),
+    Sample("grpc.watch-keep", "0"),
     Sample("auth.anonymous", "true"),
     Sample("net.loops", "64"),
     Sample("net.private-descriptors", "on"),
@@ -89,4 +125,28 @@ struct Sample: Sendable, CustomStringConvertible {
     Sample("shutdown.timeout", "1m30s"),
     Sample("sys.interval", "0"),
   ]
+
+  private static let hooks =
+    HookName.allCases.flatMap { name -> [Sample] in
+      let prefix = "hooks.\(name.rawValue)."
+      var samples = [
+        Sample(prefix + "endpoints", "backend.example:5052,192.0.2.1:1,[2001:db8::1]:65535"),
+        Sample(prefix + "timeout", "1s"),
+        Sample(prefix + "retries", "0"),
+        Sample(prefix + "max-queued", "7"),
+      ]
+      if name.isQuestion {
+        samples += [Sample(prefix + "max-calls", "1"), Sample(prefix + "on-failure", "wait")]
+      }
+      if name.hasTopics { samples.append(Sample(prefix + "topics", "devices/+/events,a/#")) }
+      return samples
+    } + [
+      Sample("hooks.tls.ca-file", "/etc/bifrost/ca.pem"),
+      Sample("hooks.tls.certificate-file", "/etc/bifrost/broker.pem"),
+      Sample("hooks.tls.key-file", "/etc/bifrost/broker.key"),
+      Sample("hooks.token-file", "/etc/bifrost/token"),
+      Sample("hooks.breaker-failures", "1"),
+      Sample("hooks.breaker-pause", "250ms"),
+      Sample("hooks.health-interval", "0"),
+    ]
 }

@@ -36,7 +36,8 @@ class Broker:
     def __init__(self, kind, *flags):
         loops, store = kind.split("/")
         self.data = tempfile.TemporaryDirectory(prefix="bifrost-")
-        command = [BINARY, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--log-level", "info",
+        command = [BINARY, "serve", "--grpc-listen", "off",
+                   "--mqtt-tcp-listen", "127.0.0.1:0", "--log-level", "info",
                    "--net-loops", loops, "--store-kind", store, "--data-dir", self.data.name]
         # The settings are the flags alone, whatever the environment of the tests names.
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BIFROST_")}

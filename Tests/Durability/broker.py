@@ -1,6 +1,7 @@
 """The broker under test: started on one data directory again and again, and killed."""
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import time
@@ -21,6 +22,12 @@ class BrokerFailed(Exception):
     """The broker did not start, or ended without being killed."""
 
 
+def backends_address(log):
+    """Where the broker listens for backends, or None while its log does not say so."""
+    found = re.search(r"grpc: listening on (\S+:\d+)\n", log.read_text(errors="replace"))
+    return found and found[1]
+
+
 class Broker:
     """One life of the broker after the other. Each listens on a port of its own, so that no client
     can mistake the one for the other."""
@@ -30,13 +37,15 @@ class Broker:
         self.data = self.directory / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         self.command = [
-            str(Path(binary).resolve()), "serve", "--mqtt-tcp-listen", "127.0.0.1:0",
+            str(Path(binary).resolve()), "serve", "--grpc-listen", "127.0.0.1:0",
+            "--mqtt-tcp-listen", "127.0.0.1:0",
             "--log-level", "info", "--net-loops", str(loops), "--store-kind", kind,
             "--data-dir", str(self.data), *FLAGS, *flags]
         # The settings are the flags alone, whatever the environment names.
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith("BIFROST_")}
         self.power = power and power(self.data, self.directory)
         self.process, self.address = None, None
+        self.backends = None  # where gRPC listens
         self.life = 0
         self.killed = True  # set before the signal, so that who sees the end knows the reason
         self.up = asyncio.Event()
@@ -58,14 +67,15 @@ class Broker:
         self.log(self.life - KEPT_LOGS).unlink(missing_ok=True)
 
     async def start(self):
-        """Starts it, and lets the clients go as soon as it listens."""
+        """Starts it, and lets the clients go as soon as it listens, for backends too."""
         begin = time.monotonic()
         self.spawn()
         port = None
-        while port is None:
+        while port is None or self.backends is None:
             await asyncio.sleep(START_POLL)
             try:
                 port = listening_port(self.log(self.life), self.process)
+                self.backends = backends_address(self.log(self.life))
             except AssertionError as error:
                 raise BrokerFailed(str(error)) from None
             if time.monotonic() > begin + START_TIMEOUT:

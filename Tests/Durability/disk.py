@@ -36,7 +36,8 @@ class Broker:
         environment = self.disk.environment(environment)
         with self.log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--net-loops", "1",
+                [BINARY, "serve", "--grpc-listen", "off", "--mqtt-tcp-listen", "127.0.0.1:0",
+                 "--net-loops", "1",
                  "--data-dir", str(data), *FLAGS, *flags], env=environment,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
         processes.append(self.process)

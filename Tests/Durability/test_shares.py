@@ -22,7 +22,8 @@ class Broker:
     def __init__(self, directory, loops, flags=()):
         self.directory, self.life, self.process = directory, 0, None
         self.command = [
-            BINARY, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--net-loops", str(loops),
+            BINARY, "serve", "--grpc-listen", "off", "--mqtt-tcp-listen", "127.0.0.1:0",
+            "--net-loops", str(loops),
             "--data-dir", str(directory / "data"), *flags]
         self.clients = []
 

@@ -40,8 +40,8 @@ def start_broker(directory: pathlib.Path) -> support.Broker:
         pytest.exit(f"there is no broker at {binary}: build it, or set BIFROST_BIN", returncode=2)
     log = directory / "broker.log"
     command = [
-        binary, "serve", "--mqtt-tcp-listen", "127.0.0.1:0", "--log-level", "info",
-        "--data-dir", directory / "data",
+        binary, "serve", "--grpc-listen", "off", "--mqtt-tcp-listen", "127.0.0.1:0",
+        "--log-level", "info", "--data-dir", directory / "data",
     ]
     with log.open("wb") as stderr:
         process = subprocess.Popen(

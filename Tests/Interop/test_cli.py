@@ -74,7 +74,7 @@ class Broker:
 
         self.process = subprocess.Popen(
             [BINARY, "serve", *words],
-            env=environment(**variables),
+            env=environment(**({"BIFROST_GRPC_LISTEN": "off"} | variables)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -337,6 +337,22 @@ def test_a_second_broker_on_the_address_ends_with_69():
         assert result.returncode == UNAVAILABLE
         assert str(port) in the_line(result)
         connect((host, port)).close()
+
+
+def test_an_address_of_grpc_in_use_ends_with_69():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", *ANY, "--grpc-listen", f"127.0.0.1:{port}")
+    assert result.returncode == UNAVAILABLE
+    assert f"127.0.0.1:{port}" in result.stderr and "grpc.listen" in result.stderr
+
+
+def test_where_grpc_is_served():
+    with broker(*ANY, BIFROST_GRPC_LISTEN="127.0.0.1:0") as started:
+        started.address()
+        found = started.wait_for(r"grpc: listening on 127\.0\.0\.1:(\d+)")
+        socket.create_connection(("127.0.0.1", int(found[1])), timeout=DEADLINE).close()
+        assert started.end() == 0
 
 
 def test_an_address_of_another_machine_ends_with_69():

@@ -1,0 +1,1 @@
+../Shared/SeededGenerator.swift
