@@ -40,6 +40,7 @@ test-python: install-test build ## Run the tests of the binary with clients in P
 	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Interop
 	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Conformance
 	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Durability
+	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Backends
 
 soak: install-test build ## Kill the broker SOAK_ROUNDS times under load; say what was lost.
 	.venv/bin/python Tests/Durability/kill.py --binary $(BIFROST) --rounds $(SOAK_ROUNDS) \

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import (
-    allocations, back, crossing, durability, growth, latency, memory, million, plots, profile,
+    allocations, back, backends, crossing, durability, growth, latency, memory, million, plots, profile,
     speed,
 )  # fmt: skip
 from .figures import Comparison, Figure, Section, is_comparable
@@ -18,6 +18,7 @@ SECTIONS = {
     "speed": speed,
     "latency": latency,
     "durability": durability,
+    "backends": backends,
     "crossing": crossing,
     "growth": growth,
     "profile": profile,
@@ -49,6 +50,9 @@ HEADLINES = [
      "latency.nats-server.p99"),
     ("durable QoS 1 deliveries in a second, 100 pairs", "", "durability.pair.full.rate", None,
      "durability.pair.nats-server.rate"),
+    ("publishes in a second over a stream of gRPC, to 100 devices, QoS 1", "",
+     "backends.stream.rate", None, None),
+    ("from a call of gRPC to the device, median", "µs", "backends.latency.calls.p50", None, None),
     ("memory for a parked session", "bytes", "durability.parked.bytes", None, None),
     ("restart with {parked} parked sessions, until connections are accepted", "s",
      "durability.restart.warm.accept", None, None),

@@ -70,7 +70,10 @@ async def play(options, directory, say):
     power = partial(Power, seed=options.seed) if options.power else None
     broker = Broker(
         options.binary, directory, options.loops, options.store_kind, options.flags, power)
-    load = Load(options.seed, broker, ledger, options.without)
+    # A broker that keeps nothing refuses named cursors, and takes from backends that wait for no disk
+    # more than those clients get through that are slow on purpose.
+    without = options.without + ("backends", "cursors") * (options.store_kind == "memory")
+    load = Load(options.seed, broker, ledger, without)
     began, start_kills = time.monotonic(), 0
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     # That a write meets a connection whose end was not read yet is what kills are like.

@@ -6,7 +6,10 @@
     keep/N              retained messages
     brief/...           messages that expire
     will/NAME           wills
+    direct/NAME/N       what backends publish to one client
 """
+from backend_publishers import Addressee, BackendPublisher, StreamPublisher
+from cursors import Cursor, CursorReader
 from ledger import Group
 from publishers import CleanPublisher, Publisher
 from retained import Keeper, Listener, Reader, Slot
@@ -140,5 +143,30 @@ def testators(load):
     ]
 
 
-PARTS = {"stream": stream, "changers": changers, "enders": enders, "groups": sharers,
+def backends(load):
+    """Those who publish over gRPC, to the subscribers of the stream and to single clients."""
+    made = [
+        BackendPublisher(load, "call", topics=STREAM[:3]),
+        StreamPublisher(load, "flow", topics=STREAM),
+    ]
+    for version, manner in ((4, {"stays": 0.2, "rounds": 2}), (5, {})):
+        device = Addressee(load, f"direct{version}", version, **manner)
+        topics = [f"direct/{device.name}/{n}" for n in range(2)]
+        made += [device, BackendPublisher(load, f"call-{version}", topics=topics, target=device),
+                 StreamPublisher(load, f"flow-{version}", topics=topics, target=device)]
+    return made
+
+
+def cursors(load):
+    """Those who read the stream over gRPC with durable cursors, alone and together."""
+    made = []
+    alone, shared = Cursor(load.ledger, "alone"), Cursor(load.ledger, "shared")
+    made.append(CursorReader(load, "alone0", alone, filters=["load/a/+", "load/b/0"], stays=0.5))
+    for index, stays in enumerate((None, 0.3)):
+        made.append(CursorReader(load, f"shared{index}", shared, filters=["load/c/#"],
+                                 window=(0, 5)[index], stays=stays))
+    return made
+
+
+PARTS = {"stream": stream, "backends": backends, "cursors": cursors, "changers": changers, "enders": enders, "groups": sharers,
          "retained": retainers, "expiry": expiring, "wills": testators}
