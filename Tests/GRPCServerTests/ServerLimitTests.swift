@@ -19,8 +19,9 @@ struct ServerLimitTests {
         try await served.publisher.publish(publish(message("a")), options: limited)
       }
       #expect(found.code == .deadlineExceeded)
-      // The call is over, not only given up by its caller: nothing is published later.
-      try await Task.sleep(for: .milliseconds(100))
+      // The call is over, not only given up by its caller: nothing is published later. The server's clock
+      // for it began when it came.
+      try await Task.sleep(for: .seconds(1))
       gateway.state.withLock { $0.isPressed = false }
       try await Task.sleep(for: .milliseconds(100))
       #expect(gateway.state.withLock { $0.published.isEmpty })
@@ -120,7 +121,7 @@ struct ServerLimitTests {
       try await Task.sleep(for: .milliseconds(100))
       call.cancel()
       _ = await call.result
-      try await Task.sleep(for: .milliseconds(100))
+      try await Task.sleep(for: .seconds(1))
       gateway.state.withLock { $0.isPressed = false }
       try await Task.sleep(for: .milliseconds(50))
       #expect(gateway.state.withLock { $0.published.isEmpty })
