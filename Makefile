@@ -33,8 +33,8 @@ build: install-build ## Build .build/release/bifrost.
 
 test: test-swift test-python ## Install what is missing and run every test.
 
-test-swift: install-build ## Run the tests in Swift (debug, where overflow and exclusivity trap).
-	swift test $(SWIFT_FLAGS)
+test-swift: install-build ## Run the tests in Swift, one at a time (debug: overflow traps).
+	swift test --no-parallel $(SWIFT_FLAGS)
 
 test-python: install-test build ## Run the tests of the binary with clients in Python.
 	.venv/bin/python -m pytest $(PYTEST_FLAGS) Tests/Interop
