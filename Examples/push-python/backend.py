@@ -6,6 +6,7 @@ service when a device connects and when it has acknowledged a message.
 """
 
 import concurrent.futures
+import sys
 import threading
 import uuid
 
@@ -14,6 +15,13 @@ from bifrost.v1 import hooks_pb2, hooks_pb2_grpc, message_pb2, publisher_pb2, pu
 
 # What devices log in with. A real backend asks its database, and compares hashes.
 PASSWORDS = {"kitchen": b"soup", "garage": b"oil"}
+
+
+def say(line):
+    """Prints a line in one piece, whichever other thread prints at the same time: the broker's calls
+    and devices' messages come on several."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 class Hooks(hooks_pb2_grpc.HooksServicer):
@@ -27,10 +35,10 @@ class Hooks(hooks_pb2_grpc.HooksServicer):
         """A device wants to connect."""
         device = request.client.client_id
         if PASSWORDS.get(request.client.user_name) != request.password:
-            print(f"backend: refused {device!r}: wrong user name or password", flush=True)
+            say(f"backend: refused {device!r}: wrong user name or password")
             refuse = hooks_pb2.OnConnectResponse.Refuse(reason="wrong user name or password")
             return hooks_pb2.OnConnectResponse(refuse=refuse)
-        print(f"backend: {device!r} may connect", flush=True)
+        say(f"backend: {device!r} may connect")
         allow = hooks_pb2.OnConnectResponse.Allow(
             tenant="house",
             # It may say how it is, and hear what is for it: "%c" stands for its client id.
@@ -46,7 +54,7 @@ class Hooks(hooks_pb2_grpc.HooksServicer):
     def OnDelivered(self, request, context):
         """Devices have acknowledged messages. A note may come twice: keys tell."""
         for note in request.delivered:
-            print(f"backend: {note.client.client_id!r} has {note.key!r}", flush=True)
+            say(f"backend: {note.client.client_id!r} has {note.key!r}")
             self.on_delivered(note.client.client_id, note.key)
         return hooks_pb2.OnDeliveredResponse()
 
@@ -91,9 +99,7 @@ class Backend:
         request = publisher_pb2.BroadcastRequest(
             message=message_pb2.Message(topic=topic, payload=payload), everyone=True)
         for progress in self.publisher.Broadcast(request):
-            print(
-                f"backend: broadcast: {progress.acknowledged} of {progress.sent} have it",
-                flush=True)
+            say(f"backend: broadcast: {progress.acknowledged} of {progress.sent} have it")
         return progress.acknowledged
 
     def wait_delivered(self, device, key, timeout=20):

@@ -13,7 +13,7 @@ import time
 
 import paho.mqtt.client as mqtt
 
-from backend import Backend
+from backend import Backend, say
 
 # Seconds that any one step may take.
 PATIENCE = 20
@@ -70,7 +70,7 @@ class Device:
             self.changed.notify_all()
 
     def _on_message(self, client, userdata, message):
-        print(f"{self.name}: {message.topic} {message.payload.decode()}", flush=True)
+        say(f"{self.name}: {message.topic} {message.payload.decode()}")
         with self.changed:
             self.received.append(message.payload)
             self.changed.notify_all()
@@ -126,12 +126,12 @@ def show(backend, mqtt_address):
         assert backend.wait_delivered("kitchen", key)
 
         assert backend.push("cellar", "devices/cellar/display", b"hello?") is None
-        print("backend: there is no 'cellar'", flush=True)
+        say("backend: there is no 'cellar'")
 
         assert backend.broadcast("news", b"good night") == 2
         assert kitchen.wait(b"good night") and garage.wait(b"good night")
         assert b"dinner is ready" not in garage.received
-    print("done", flush=True)
+    say("done")
 
 
 def main():
