@@ -154,7 +154,7 @@ let package = Package(
     tests(
       "BifrostTests",
       [
-        "Bifrost", "MQTTServer", "Conf", "Store", "StoreSQLite",
+        "Bifrost", "MQTTServer", "Conf", "Store", "StoreSQLite", "Util",
         .product(name: "Logging", package: "swift-log"),
       ]),
   ]

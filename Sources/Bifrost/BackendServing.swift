@@ -3,6 +3,7 @@ import GRPCServer
 import Logging
 import MQTTServer
 import Session
+import Util
 
 /// The server of backends, for the main thread, which waits where the server is asynchronous.
 final class BackendServing: Sendable {
@@ -39,7 +40,7 @@ extension BackendOptions {
   init(_ configuration: LoadedConfiguration) {
     let values = configuration.values
     self.init()
-    listen = values.grpcListen.map { BackendEndpoint(host: $0.host, port: $0.port) }
+    listen = values.grpcListen.map { ListenEndpoint(host: $0.host, port: $0.port) }
     if !values.grpcCertificateFile.isEmpty {
       let authority = values.grpcClientAuthorityFile
       tls = BackendTLS(

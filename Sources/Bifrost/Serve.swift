@@ -91,13 +91,6 @@ extension StoreLimits {
   }
 }
 
-extension ListenEndpoint {
-  /// The endpoint as the configuration writes it: an IPv6 address in brackets.
-  fileprivate var text: String {
-    host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-  }
-}
-
 extension ExitStatus {
   /// The status for a broker that could not start.
   init(_ kind: ServerError.Kind) {

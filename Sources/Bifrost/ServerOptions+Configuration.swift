@@ -1,5 +1,6 @@
 import Conf
 import MQTTServer
+import Util
 
 extension ServerOptions {
   /// The options of a broker that is configured so.

@@ -1,7 +1,7 @@
 import Bench
-import Glibc
 import Store
 import StoreSQLite
+import Util
 
 /// What `inspect` says of a whole store.
 struct StoreReport {
@@ -18,7 +18,7 @@ struct StoreReport {
 
   /// Seconds since the oldest message was appended.
   private var oldestAge: UInt32? {
-    summary.oldestAppendedAt.map { Second.now > $0 ? Second.now - $0 : 0 }
+    summary.oldestAppendedAt.map { WallClock.second > $0 ? WallClock.second - $0 : 0 }
   }
 
   /// For programs. Names do not change their meaning; new ones may come.
@@ -95,8 +95,6 @@ func rows(_ rows: [(String, String)]) -> String {
 
 /// Seconds since 1970, for people.
 enum Second {
-  static var now: UInt32 { UInt32(clamping: time(nil)) }
-
   /// As 2026-11-24T20:15:28Z.
   static func text(_ second: UInt32) -> String {
     String("\(Timestamp(seconds: Int(second), milliseconds: 0))".dropLast(5)) + "Z"

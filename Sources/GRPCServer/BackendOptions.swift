@@ -1,16 +1,4 @@
-/// An address at which backends are served.
-public struct BackendEndpoint: Equatable, Sendable {
-  /// A numeric IPv4 or IPv6 address.
-  public var host: String
-  /// 0 lets the system choose.
-  public var port: UInt16
-
-  /// The host is not looked at before the server starts.
-  public init(host: String, port: UInt16) {
-    self.host = host
-    self.port = port
-  }
-}
+import Util
 
 /// The files of TLS, all in PEM.
 public struct BackendTLS: Sendable {
@@ -32,7 +20,7 @@ public struct BackendTLS: Sendable {
 /// What the server of backends is told.
 public struct BackendOptions: Sendable {
   /// Addresses at which backends are served.
-  public var listen = [BackendEndpoint(host: "127.0.0.1", port: 5051)]
+  public var listen = [ListenEndpoint(host: "127.0.0.1", port: 5051)]
   /// The files of TLS; nil where nothing is encrypted.
   public var tls: BackendTLS?
   /// Who may call; empty where nobody needs a token.

@@ -2,11 +2,12 @@ import CLinux
 import GRPCNIOTransportHTTP2Posix
 import Glibc
 import NIOCore
+import Util
 
 extension BackendServer {
   /// Opens listening sockets that share a port: their descriptors, and the port that they have.
   func listen(
-    _ endpoint: BackendEndpoint, _ count: Int
+    _ endpoint: ListenEndpoint, _ count: Int
   ) throws(BackendServerError) -> (descriptors: [Int32], port: UInt16) {
     // A shared port could be another broker's that shares it too. The probe is bound and does not listen.
     if endpoint.port != 0 { close(try open(endpoint, endpoint.port, backlog: 0, 0).descriptor) }
@@ -26,7 +27,7 @@ extension BackendServer {
   }
 
   private func open(
-    _ endpoint: BackendEndpoint, _ port: UInt16, backlog: Int32, _ isShared: Int32
+    _ endpoint: ListenEndpoint, _ port: UInt16, backlog: Int32, _ isShared: Int32
   ) throws(BackendServerError) -> (descriptor: Int32, port: UInt16) {
     var bound: UInt16 = 0
     // Safe: the host is a terminated string; one UInt16 is written.
@@ -36,7 +37,7 @@ extension BackendServer {
   }
 
   private static func listenError(
-    _ endpoint: BackendEndpoint, _ code: Int32
+    _ endpoint: ListenEndpoint, _ code: Int32
   ) -> BackendServerError {
     // Safe: the text lasts until the next call of strerror by this thread.
     let reason = unsafe strerror(code).map { unsafe String(cString: $0) } ?? "error \(code)"
@@ -59,16 +60,6 @@ extension BackendServer {
 
 /// Connections that wait to be accepted: backends are few, and come at once when the broker starts.
 private let backlog: Int32 = 1024
-
-/// Seconds since 1970.
-func wallSecond() -> UInt32 { UInt32(clamping: time(nil)) }
-
-extension BackendEndpoint {
-  /// The endpoint as the configuration writes it: an IPv6 address in brackets.
-  public var text: String {
-    host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-  }
-}
 
 extension BackendOptions {
   /// How connections are secured. The files are tried here, so that the one which is wrong is named.

@@ -6,6 +6,7 @@ import Glibc
 import Logging
 import Session
 import Synchronization
+import Util
 
 /// Serves backends over gRPC.
 public final class BackendServer: Sendable {
@@ -14,7 +15,7 @@ public final class BackendServer: Sendable {
   private struct State {
     var servers: [Server] = []
     var serving: [Task<Void, any Error>] = []
-    var endpoints: [BackendEndpoint] = []
+    var endpoints: [ListenEndpoint] = []
     /// The descriptors of the listening sockets, which are the servers'.
     var listeners: [Int32] = []
     var watch: Task<Void, Never>?
@@ -40,7 +41,7 @@ public final class BackendServer: Sendable {
   }
 
   /// Where backends are served, with the ports that the system chose.
-  public var boundEndpoints: [BackendEndpoint] { state.withLock { $0.endpoints } }
+  public var boundEndpoints: [ListenEndpoint] { state.withLock { $0.endpoints } }
 
   /// Starts to serve, and returns when all addresses take calls.
   /// - Throws: `BackendServerError`; then nothing is served.
@@ -48,7 +49,7 @@ public final class BackendServer: Sendable {
     let remembered: [(key: [UInt8], until: UInt32)]? = try? await answer { done in
       gateway.rememberedKeys(done)
     }
-    cache.remember(remembered ?? [], at: wallSecond())
+    cache.remember(remembered ?? [], at: WallClock.second)
     let calls = calls
     state.withLock { $0.watch = Task { await calls.watchSlowReaders() } }
     do throws(BackendServerError) {
@@ -59,7 +60,7 @@ public final class BackendServer: Sendable {
     }
   }
 
-  private func start(_ endpoint: BackendEndpoint) async throws(BackendServerError) {
+  private func start(_ endpoint: ListenEndpoint) async throws(BackendServerError) {
     let security = try options.transportSecurity()
     let (descriptors, port) = try listen(endpoint, LoopExecutor.all.count)
     for (number, executor) in LoopExecutor.all.enumerated() {
@@ -71,12 +72,12 @@ public final class BackendServer: Sendable {
       }
     }
     state.withLock {
-      $0.endpoints.append(BackendEndpoint(host: endpoint.host, port: port))
+      $0.endpoints.append(ListenEndpoint(host: endpoint.host, port: port))
     }
   }
 
   private func serve(
-    _ endpoint: BackendEndpoint, _ descriptor: Int32,
+    _ endpoint: ListenEndpoint, _ descriptor: Int32,
     _ security: HTTP2ServerTransport.Posix.TransportSecurity, on executor: LoopExecutor
   ) async throws(BackendServerError) {
     let transport = HTTP2ServerTransport.Posix(

@@ -27,8 +27,8 @@ extension Bifrost_V1_Qos {
 }
 
 /// Whether a text can be published to: a topic name that does not begin with "$".
-func isPublishable(_ topic: [UInt8]) -> Bool {
-  topic.first != UInt8(ascii: "$") && validateTopicName(topic.span)
+func isPublishable(_ topic: Span<UInt8>) -> Bool {
+  validateTopicName(topic) && topic[0] != UInt8(ascii: "$")
 }
 
 /// The bytes of a text that MQTT can have.

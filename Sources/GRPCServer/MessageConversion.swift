@@ -16,8 +16,6 @@ struct MessageProblem: Error, Equatable, Sendable, CustomStringConvertible {
 
 /// How the key of a message travels.
 enum MessageKey {
-  /// The user property that bears it.
-  static let property = Array("message-key".utf8)
   /// Bytes of a key: it is kept with each message that waits for its acknowledgement.
   static let maximumBytes = 256
 }
@@ -92,7 +90,8 @@ extension Bifrost_V1_Message {
         throw MessageProblem(
           field: "key", reason: "has more than \(MessageKey.maximumBytes) bytes, or U+0000")
       }
-      appendUserProperty(name: MessageKey.property.span, value: key.span, to: &block)
+      let name = OutsideMessage.keyProperty
+      appendUserProperty(name: name.span, value: key.span, to: &block)
     }
     for property in userProperties {
       let name = Array(property.name.utf8)
@@ -129,7 +128,7 @@ extension Bifrost_V1_Message {
   private mutating func take(_ user: UserProperty, of block: [UInt8]) {
     let isKey =
       key.isEmpty && user.value.count > 0 && user.value.count <= MessageKey.maximumBytes
-      && block[user.name.range].elementsEqual(MessageKey.property)
+      && block[user.name.range].elementsEqual(OutsideMessage.keyProperty)
     if isKey {
       key = block.text(user.value)
     } else {

@@ -49,7 +49,7 @@ extension Worker {
           bytes += message.byteCount
           entries.append(
             entry(
-              message, for: client, qos: delivery.qos, retain: delivery.retain,
+              message, qos: delivery.qos, retain: delivery.retain,
               isInFlight: isInFlight))
         }
         return true
@@ -107,7 +107,7 @@ extension Worker {
         let view = MessageView(message, expiresAt: localSecond(message.facts.expiresAt))
         guard !view.facts.isExpired(at: second) else { return }
         entries.append(
-          entry(view, for: request.client, qos: qos, retain: item.retain, isInFlight: false))
+          entry(view, qos: qos, retain: item.retain, isInFlight: false))
       }
     }
     var next: BacklogPlace?
@@ -120,22 +120,11 @@ extension Worker {
   }
 
   private func entry(
-    _ message: borrowing MessageView, for client: [UInt8], qos: QoS, retain: Bool,
-    isInFlight: Bool
+    _ message: borrowing MessageView, qos: QoS, retain: Bool, isInFlight: Bool
   ) -> BacklogPage.Entry {
-    let left = message.facts.intervalLeft(at: second)
-    return BacklogPage.Entry(
-      message: OutsideMessage(
-        client: DirectTopic.isDirect(message.topic) ? client : nil,
-        topic: Worker.visibleTopic(message.topic), properties: message.properties.array,
-        payload: message.payload.array, qos: qos, retain: retain,
-        // 0 stands for ever.
-        lifetime: left.map { max(1, $0) } ?? 0), isInFlight: isInFlight)
-  }
-
-  /// The topic that the client of a session sees: of a message to it directly, the one that was given.
-  static func visibleTopic(_ topic: Span<UInt8>) -> [UInt8] {
-    guard let direct = DirectTopic(topic) else { return topic.array }
-    return topic.extracting(direct.topic).array
+    var copy = outside(message)
+    copy.qos = qos
+    copy.retain = retain
+    return BacklogPage.Entry(message: copy, isInFlight: isInFlight)
   }
 }

@@ -11,7 +11,8 @@ extension MQTTBroker {
   public func broadcast(
     _ order: BroadcastOrder, progress: @escaping @Sendable (BroadcastProgress) -> Void
   ) -> (any BroadcastHandle)? {
-    guard mayBroadcast(order.message.topic.span) else { return nil }
+    let topic = order.message.topic.span
+    guard validateTopicName(topic), options.allowsLevels(of: topic) else { return nil }
     let broker = broker
     guard
       broker.outside.broadcasts.add(1, ordering: .relaxed).newValue <= Limits.broadcasts
@@ -27,13 +28,6 @@ extension MQTTBroker {
       mailbox.post(.perform { $0.outside.broadcasts.append(BroadcastRun(job)) })
     }
     return job
-  }
-
-  private func mayBroadcast(_ topic: Span<UInt8>) -> Bool {
-    guard validateTopicName(topic) else { return false }
-    var levels = 1
-    for place in topic.indices where topic[place] == 0x2F { levels += 1 }
-    return levels <= options.maximumTopicLevels
   }
 }
 

@@ -47,7 +47,7 @@ extension Worker {
     // In one batch with what the request has the store keep, so that the store has both or neither.
     if !key.isEmpty, let stored, !stored.store.isFailing {
       stored.add(
-        .remember(key: key, until: Worker.wallClock &+ Limits.rememberedSeconds),
+        .remember(key: key, until: WallClock.second &+ Limits.rememberedSeconds),
         bytes: key.count)
       isKept = true
     }
@@ -67,7 +67,7 @@ extension Worker {
           let part = ReceiptPart(receipt: receipt, place: place)
           guard record.client.isEmpty else {
             let message = batch.message(record)
-            publish(message, to: Array(batch.bytes[record.client.range]), part)
+            if let client = message.client { publish(message, to: client, part) }
             continue
           }
           publish(

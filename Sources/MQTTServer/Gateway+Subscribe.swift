@@ -66,7 +66,7 @@ extension Worker {
       if refusal == nil {
         // More than there may be, unless one is only changed.
         let isNew = !hasSubscription(session, filter)
-        if isNew && count >= options.maximumSubscriptions {
+        if isNew && count >= maximumSubscriptions(session) {
           refusal = .quotaExceeded
         } else {
           if isNew { count += 1 }

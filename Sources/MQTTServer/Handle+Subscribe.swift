@@ -137,7 +137,7 @@ extension Worker {
   }
 
   /// Subscriptions that a session may have.
-  private func maximumSubscriptions(_ session: UInt32) -> Int {
+  func maximumSubscriptions(_ session: UInt32) -> Int {
     let own = identities[session]?.maximumSubscriptions ?? 0
     return own == 0 ? options.maximumSubscriptions : min(own, options.maximumSubscriptions)
   }

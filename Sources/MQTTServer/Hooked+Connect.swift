@@ -80,24 +80,12 @@ extension Worker {
 }
 
 extension ReasonCode {
-  /// Whether it says that something failed, in words that suit the packet.
-  private func isOne(of codes: [UInt8]) -> Bool { codes.contains(rawValue) }
+  /// The same where a CONNACK may bear it as a refusal, else that the client is not authorized.
+  var forConnAck: ReasonCode { isError && isAllowedInConnAck ? self : .notAuthorized }
 
-  /// The same where a CONNACK may bear it, else that the client is not authorized.
-  var forConnAck: ReasonCode {
-    isOne(of: [
-      0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97,
-      0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9F,
-    ]) ? self : .notAuthorized
-  }
+  /// The same where a PUBACK or PUBREC may bear it as a refusal, else that the client is not authorized.
+  var forPubAck: ReasonCode { isError && isAllowedInPubAck ? self : .notAuthorized }
 
-  /// The same where a PUBACK or PUBREC may bear it, else that the client is not authorized.
-  var forPubAck: ReasonCode {
-    isOne(of: [0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]) ? self : .notAuthorized
-  }
-
-  /// The same where a SUBACK may bear it, else that the client is not authorized.
-  var forSubAck: ReasonCode {
-    isOne(of: [0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2]) ? self : .notAuthorized
-  }
+  /// The same where a SUBACK may bear it as a refusal, else that the client is not authorized.
+  var forSubAck: ReasonCode { isError && isAllowedInSubAck ? self : .notAuthorized }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import Net
 import Packet
 import PubSub
@@ -8,16 +7,9 @@ import Util
 
 /// What those outside are told of clients: the hook runner, and those who watch events.
 extension Worker {
-  /// Milliseconds since 1970.
-  static var wallMilliseconds: Int64 {
-    var now = timespec()
-    unsafe clock_gettime(CLOCK_REALTIME, &now)
-    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
-  }
-
   private func append(_ session: UInt32, _ what: ClientEvent.What) {
     let client = broker.directory.clientID(sessions.records[session].entry)
-    broker.events.append(ClientEvent(clientID: client, time: Worker.wallMilliseconds, what: what))
+    broker.events.append(ClientEvent(clientID: client, time: WallClock.milliseconds, what: what))
   }
 
   /// Whether anybody wants to know what this session's client does. Backends are not told of each other.
@@ -37,7 +29,7 @@ extension Worker {
   func noteEnded(_ session: UInt32, _ reason: ReasonCode, _ text: String) {
     let slot = sessions.records[session].connection
     guard !trusted.contains(slot) else { return }
-    let end = ConnectionEnd(text: text, reason: reason, time: Worker.wallMilliseconds)
+    let end = ConnectionEnd(text: text, reason: reason, time: WallClock.milliseconds)
     if hookPoints.contains(.disconnect) { hooks?.disconnected(hookedClient(session), end) }
     if broker.events.isWatched { append(session, .disconnected(end)) }
   }
@@ -73,16 +65,14 @@ extension Worker {
 
   // MARK: Messages
 
-  /// The name of the user property that bears a message's key.
-  static let keyProperty = Array("message-key".utf8)
-
   /// The key of a message; nil where it has none.
   func key(of message: borrowing MessageView) -> [UInt8]? {
     let properties = message.properties
     guard !properties.isEmpty else { return nil }
+    let name = OutsideMessage.keyProperty
     var cursor = UserPropertyCursor(block: ByteRange(offset: 0, count: properties.count))
     while let property = cursor.next(properties) {
-      if properties.extracting(property.name).hasSameBytes(as: Worker.keyProperty.span) {
+      if properties.extracting(property.name).hasSameBytes(as: name.span) {
         return properties.extracting(property.value).array
       }
     }
@@ -105,7 +95,7 @@ extension Worker {
       }
       return DeliveredNote(
         client: hookedClient(session), key: key, topic: message.topic.array,
-        time: Worker.wallMilliseconds)
+        time: WallClock.milliseconds)
     }
   }
 
@@ -129,11 +119,12 @@ extension Worker {
     )
   }
 
-  /// A copy of a message for those outside, with the seconds that it still lives.
+  /// A copy of a message for those outside, with the seconds that it still lives: 1 in its last, as 0 stands
+  /// for ever.
   func outside(_ message: borrowing MessageView) -> OutsideMessage {
     OutsideMessage(
       topic: message.topic.array, properties: message.properties.array,
       payload: message.payload.array, qos: message.facts.qos, retain: message.facts.retain,
-      lifetime: message.facts.intervalLeft(at: second) ?? 0)
+      lifetime: message.facts.intervalLeft(at: second).map { max(1, $0) } ?? 0)
   }
 }

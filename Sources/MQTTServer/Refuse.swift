@@ -72,13 +72,7 @@ extension Worker {
   }
 
   /// Whether a topic or filter has no more levels than allowed.
-  func hasFewLevels(_ topic: Span<UInt8>) -> Bool {
-    // A topic of n bytes has at most n + 1 levels, which settles it for nearly all.
-    if topic.count < options.maximumTopicLevels { return true }
-    var levels = 1
-    for index in topic.indices where topic[index] == 0x2F { levels += 1 }
-    return levels <= options.maximumTopicLevels
-  }
+  func hasFewLevels(_ topic: Span<UInt8>) -> Bool { options.allowsLevels(of: topic) }
 
   /// Whether a topic is one that only the broker publishes to: `$SYS` and below.
   func isReserved(_ topic: Span<UInt8>) -> Bool {

@@ -1,18 +1,5 @@
 import Session
-
-/// An address at which clients are accepted.
-public struct ListenEndpoint: Equatable, Sendable {
-  /// A numeric IPv4 or IPv6 address.
-  public var host: String
-  /// 0 lets the system choose.
-  public var port: UInt16
-
-  /// The host is not looked at before the server starts.
-  public init(host: String, port: UInt16) {
-    self.host = host
-    self.port = port
-  }
-}
+import Util
 
 /// Whether each loop has a table of open files of its own.
 public enum PrivateDescriptors: Sendable {
@@ -80,6 +67,15 @@ public struct ServerOptions: Sendable {
 
   /// Every option at its default.
   public init() {}
+
+  /// Whether a topic or filter has no more levels than allowed.
+  func allowsLevels(of topic: Span<UInt8>) -> Bool {
+    // A topic of n bytes has at most n + 1 levels, which settles it for nearly all.
+    if topic.count < maximumTopicLevels { return true }
+    var levels = 1
+    for index in topic.indices where topic[index] == 0x2F { levels += 1 }
+    return levels <= maximumTopicLevels
+  }
 }
 
 /// Why the server could not start.

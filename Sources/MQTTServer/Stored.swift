@@ -1,4 +1,3 @@
-import Glibc
 import Net
 import Packet
 import PubSub
@@ -194,20 +193,17 @@ extension Worker {
 
   // MARK: Clocks
 
-  /// The second since 1970.
-  static var wallClock: UInt32 { UInt32(clamping: time(nil)) }
-
   /// The second since 1970 of a tick to come; 0 for 0, which stands for never.
   private func wallSecond(atTick tick: UInt32) -> UInt32 {
     if tick == 0 || tick == .max { return 0 }
     let left = tick > loop.now ? (tick - loop.now + 7) / 8 : 0
-    return Worker.wallClock &+ left
+    return WallClock.second &+ left
   }
 
   /// The tick of a second since 1970: the present one where that is over; 0 for 0.
   func tick(atWallSecond second: UInt32) -> UInt32 {
     if second == 0 { return 0 }
-    let now = Worker.wallClock
+    let now = WallClock.second
     return second > now ? Worker.due(loop.now, seconds: second - now) : max(1, loop.now)
   }
 
@@ -222,5 +218,5 @@ extension Worker {
     wall == 0 ? 0 : UInt32(clamping: max(1, Int64(wall) - wallOffset))
   }
 
-  private var wallOffset: Int64 { Int64(Worker.wallClock) - Int64(second) }
+  private var wallOffset: Int64 { Int64(WallClock.second) - Int64(second) }
 }

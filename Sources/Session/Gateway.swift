@@ -91,6 +91,9 @@ public enum Steered<Value: Sendable>: Sendable {
 
 /// A message from outside of MQTT.
 public struct OutsideMessage: Sendable {
+  /// The name of the user property that bears a message's key.
+  public static let keyProperty = Array("message-key".utf8)
+
   /// The client that it is for; nil for whoever subscribes to its topic.
   public var client: [UInt8]?
   /// The topic name.

@@ -185,7 +185,7 @@ public final class SQLiteStore: Store {
   }
 
   private func begin(_ engine: Engine, _ listener: any StoreListener) throws(DatabaseError) {
-    try engine.begin(wallClock: SQLiteStore.wallClock)
+    try engine.begin(wallClock: WallClock.second)
     if engine.totals.retained > 0 { hasRetained.store(true, ordering: .releasing) }
     show(engine)
     let announcement = try Announcement(
@@ -261,7 +261,7 @@ public final class SQLiteStore: Store {
     // Until the end, whatever happens: what the engine knows is not what the database has.
     opened.needsReset = true
     try opened.database.statement("BEGIN IMMEDIATE").run()
-    engine.setClock(SQLiteStore.wallClock)
+    engine.setClock(WallClock.second)
     for batch in batches { try engine.apply(batch) }
     var hasMore = false
     if sweeps { hasMore = try engine.sweep() }
@@ -351,6 +351,4 @@ public final class SQLiteStore: Store {
     statistics.indexBytes = UInt64(clients.residentBytes)
     shown.withLock { $0 = statistics }
   }
-
-  private static var wallClock: UInt32 { UInt32(clamping: time(nil)) }
 }

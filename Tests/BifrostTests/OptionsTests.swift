@@ -1,6 +1,7 @@
 import Conf
 import MQTTServer
 import Testing
+import Util
 
 @testable import Bifrost
 

@@ -4,6 +4,7 @@ import GRPCNIOTransportHTTP2Posix
 import GRPCServer
 import Session
 import Testing
+import Util
 
 @Suite("Limits, deadlines and the end")
 struct ServerLimitTests {
@@ -199,7 +200,7 @@ struct ServerLimitTests {
 
   @Test("several addresses are served")
   func addresses() async throws {
-    let local = BackendEndpoint(host: "127.0.0.1", port: 0)
+    let local = ListenEndpoint(host: "127.0.0.1", port: 0)
     try await serve(FakeGateway(), testOptions { $0.listen = [local, local] }) { served in
       _ = try await served.health.check(.init())
       #expect(Set(served.server.boundEndpoints.map(\.port)).count == 2)

@@ -6,6 +6,7 @@ import MQTTServer
 import Session
 import StoreSQLite
 import Testing
+import Util
 
 /// Tests of streams that are MQTT clients within a broker, with a broker.
 @Suite("Subscriber")

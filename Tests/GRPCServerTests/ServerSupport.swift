@@ -7,6 +7,7 @@ import Logging
 import Session
 import Synchronization
 import Testing
+import Util
 
 typealias Client = GRPCClient<HTTP2ClientTransport.Posix>
 
@@ -32,7 +33,7 @@ struct Served: Sendable {
 /// Options for a port that the system chooses.
 func testOptions(_ change: (inout BackendOptions) -> Void = { _ in }) -> BackendOptions {
   var options = BackendOptions()
-  options.listen = [BackendEndpoint(host: "127.0.0.1", port: 0)]
+  options.listen = [ListenEndpoint(host: "127.0.0.1", port: 0)]
   change(&options)
   return options
 }

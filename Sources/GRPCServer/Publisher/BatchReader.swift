@@ -116,13 +116,9 @@ struct BatchReader {
     }
     guard let message, var record = readMessage(bytes, message, request) else { return false }
     if let target, !readTarget(bytes, target, into: &record) { return false }
-    guard Self.isPublishable(bytes.extracting(record.topic)) else { return false }
+    guard isPublishable(bytes.extracting(record.topic)) else { return false }
     records.append(record)
     return true
-  }
-
-  private static func isPublishable(_ topic: Span<UInt8>) -> Bool {
-    validateTopicName(topic) && topic[0] != UInt8(ascii: "$")
   }
 
   /// A `Target` with one field.
@@ -136,7 +132,7 @@ struct BatchReader {
     switch tag {
     case Tag.bytes(1):
       // The message's own topic is checked where it has one, though it goes nowhere.
-      guard record.topic.isEmpty || Self.isPublishable(bytes.extracting(record.topic)) else {
+      guard record.topic.isEmpty || isPublishable(bytes.extracting(record.topic)) else {
         return false
       }
       record.topic = field

@@ -60,7 +60,7 @@ struct PublishPlan: Sendable {
     switch target.target {
     case .topic(let text):
       let topic = Array(text.utf8)
-      guard isPublishable(topic) else { return .refused("TOPIC_INVALID") }
+      guard isPublishable(topic.span) else { return .refused("TOPIC_INVALID") }
       message.topic = topic
     case .clientID(let text):
       let client = Array(text.utf8)
